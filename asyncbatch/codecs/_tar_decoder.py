@@ -1,0 +1,486 @@
+"""The push parser for tar: chunks in, members out, in one pass and without copying more than it hands out.
+
+Almost every member of a training set is a plain file with a short ASCII name that lies whole in a chunk. That
+path is straight-line code in `TarDecoder._parse`; everything else (extended headers, long names, odd types,
+members larger than a chunk) leaves it for methods of its own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ..errors import (
+    AsyncBatchError,
+    FormatError,
+    LimitExceededError,
+    TruncatedArchiveError,
+    UnsupportedFormatError,
+    UsageError,
+)
+from ..limits import DEFAULT_LIMITS
+from ._backends import adler32
+from ._events import MemberData, MemberEnd, MemberStart, WholeMember
+from ._tar_header import (
+    BLOCK_SIZE,
+    HEADER_ONLY,
+    KINDS,
+    ZERO_BLOCK,
+    Adler32Expectations,
+    checksum_matches,
+    decode_text,
+    parse_number,
+    parse_pax_records,
+    parse_pax_time,
+    stored_name,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from ..limits import Limits
+    from ._events import Buffer, Event, MemberKind
+
+__all__ = ["TarDecoder"]
+
+_FILE: Final = ord("0")
+_OCTAL_DIGITS: Final = b"01234567"
+_NUMBER_ENDS: Final = (0, ord(" "))
+
+# Headers that speak about the next member (or, "g", about all that follow).
+_PAX: Final = ord("x")
+_PAX_GLOBAL: Final = ord("g")
+_GNU_LONG_NAME: Final = ord("L")
+_GNU_LONG_LINK: Final = ord("K")
+_EXTENSIONS: Final = {
+    _PAX: "PAX header",
+    ord("X"): "PAX header",  # Solaris wrote them before POSIX chose the letter
+    _PAX_GLOBAL: "global PAX header",
+    _GNU_LONG_NAME: "GNU long name",
+    _GNU_LONG_LINK: "GNU long link name",
+}
+_UNSUPPORTED: Final = {
+    ord("S"): "a sparse member (old GNU format)",
+    ord("M"): "a member continued from another volume",
+}
+
+
+class _TarFields:
+    """Header fields beyond name, size and type: parsed when asked for, not before."""
+
+    __slots__ = ()
+
+    name: str
+    offset: int
+    _block: bytes
+    _pax: Mapping[str, str]
+
+    @property
+    def typeflag(self) -> bytes:
+        """The type as the header has it, one byte."""
+        return self._block[156:157]
+
+    @property
+    def kind(self) -> MemberKind:
+        """What the member is; v7 marks a directory by a slash behind its name only."""
+        if self._block[156] == 0 and self.name.endswith("/"):
+            return "dir"
+        return KINDS.get(self._block[156], "other")
+
+    @property
+    def mode(self) -> int:
+        """Permission bits."""
+        return self._number("mode", 100, 108) & 0o7777
+
+    @property
+    def mtime(self) -> float:
+        """Modification time in seconds since the epoch."""
+        value = self._pax.get("mtime")
+        return parse_pax_time(value) if value else self._number("mtime", 136, 148)
+
+    @property
+    def uid(self) -> int:
+        """Numeric owner."""
+        return int(self._pax.get("uid") or self._number("uid", 108, 116))
+
+    @property
+    def gid(self) -> int:
+        """Numeric group."""
+        return int(self._pax.get("gid") or self._number("gid", 116, 124))
+
+    @property
+    def linkname(self) -> str:
+        """Target of a link, ``""`` for everything else."""
+        return self._pax.get("linkpath") or self._text(157, 257)
+
+    @property
+    def uname(self) -> str:
+        """Name of the owner; v7 headers have none."""
+        return self._pax.get("uname") or self._ustar_text(265, 297)
+
+    @property
+    def gname(self) -> str:
+        """Name of the group; v7 headers have none."""
+        return self._pax.get("gname") or self._ustar_text(297, 329)
+
+    @property
+    def pax_headers(self) -> dict[str, str]:
+        """The extended records that apply: global, local, and GNU long names as ``path`` and ``linkpath``."""
+        return dict(self._pax)
+
+    def _text(self, start: int, end: int) -> str:
+        return decode_text(self._block[start:end].partition(b"\0")[0])
+
+    def _ustar_text(self, start: int, end: int) -> str:
+        return self._text(start, end) if self._block[257:262] == b"ustar" else ""
+
+    def _number(self, field: str, start: int, end: int) -> int:
+        try:
+            return parse_number(self._block[start:end])
+        except ValueError as error:
+            raise FormatError(
+                f"the header's {field} is malformed: {error}",
+                codec="tar",
+                offset=self.offset - BLOCK_SIZE + start,
+                member=self.name,
+            ) from None
+
+
+class _TarWholeMember(_TarFields, WholeMember):
+    __slots__ = ("_block", "_pax", "data", "name", "offset", "size")
+
+    def __init__(
+        self, name: str, size: int, data: bytes, offset: int, block: bytes, pax: Mapping[str, str]
+    ) -> None:
+        self.name = name
+        self.size = size
+        self.data = data
+        self.offset = offset
+        self._block = block
+        self._pax = pax
+
+
+class _TarMemberStart(_TarFields, MemberStart):
+    __slots__ = ("_block", "_pax", "name", "offset", "size")
+
+    def __init__(self, name: str, size: int, offset: int, block: bytes, pax: Mapping[str, str]) -> None:
+        self.name = name
+        self.size = size
+        self.offset = offset
+        self._block = block
+        self._pax = pax
+
+
+_MEMBER_END: Final = MemberEnd()
+_NO_RECORDS: Final[Mapping[str, str]] = {}
+
+
+class TarDecoder:
+    """A push decoder for tar: ustar, PAX with global headers, GNU long names, base-256 numbers, and v7.
+
+    Events carry, beyond `name` and `size`, the `offset` of the member's data in the input and the header's
+    `kind, mode, mtime, linkname, uid, gid, uname, gname, typeflag` and `pax_headers`. Sparse members are
+    refused as unsupported, never misread.
+
+    After `feed`, iteration yields what became complete. Behind the events of what was sound it raises
+    `FormatError`, `UnsupportedFormatError` or `LimitExceededError`; from then on every call raises the same.
+
+    Args:
+        limits: Bounds on what is accepted.
+        strict: Whether the archive must end as the format says, with two zero blocks and nothing but zeros
+            behind them. False accepts an end at a member's boundary, and anything behind the end.
+    """
+
+    def __init__(self, *, limits: Limits = DEFAULT_LIMITS, strict: bool = True) -> None:
+        self._limits = limits
+        self._strict = strict
+        self._expected = Adler32Expectations()
+        self._events: Iterator[Event] = iter(())
+        self._error: AsyncBatchError | None = None
+        self._eof = False
+
+        self._fed = 0  # bytes, of all chunks
+        self._members = 0
+        self._tail = b""  # the beginning of a header whose rest is in the next chunk
+        self._name: str | None = None  # of the member that is open
+        self._open = 0  # bytes that the open member, or extended header, still lacks
+        self._padding = 0  # bytes from there to the end of the block
+        self._zero_blocks = 0  # in a row; two end the archive
+
+        self._extension = 0  # typeflag of the extended header that is open
+        self._extension_body = bytearray()
+        self._extension_bytes = 0  # of all extended headers since the last member
+        self._global: dict[str, str] = {}
+        self._local: dict[str, str] = {}  # for the next member
+        self._gnu_names: dict[str, str] = {}  # likewise; they win over PAX, as in Go
+        # Whether the next header means just what it says. Lets the fast path ask one question.
+        self._plain = self._plain_by_default = limits.max_name_length >= 100
+
+    def feed(self, chunk: Buffer, /) -> None:
+        """Give the next bytes of the archive.
+
+        Raises:
+            AsyncBatchError: what an earlier chunk brought about.
+            UsageError: after `feed_eof`.
+        """
+        if self._error is not None:
+            raise self._error.with_traceback(None)
+        if self._eof:
+            raise UsageError("feed() was called after feed_eof()")
+        if type(chunk) is not bytes:
+            chunk = memoryview(chunk).cast("B")
+        events = list(self._events)  # empty, unless a loop was left early
+        try:
+            self._parse(chunk, events)
+        except AsyncBatchError as error:
+            self._error = error
+        self._events = iter(events)
+
+    def __iter__(self) -> Iterator[Event]:
+        """Iterate over what is complete; a loop that was left early is continued by the next one."""
+        return self._events if self._error is None else self._then_raise(self._error)
+
+    def _then_raise(self, error: AsyncBatchError) -> Iterator[Event]:
+        yield from self._events
+        raise error.with_traceback(None)
+
+    def feed_eof(self) -> None:
+        """Say that the input has ended. What was not iterated over yet stays there.
+
+        Raises:
+            TruncatedArchiveError: unless the archive is whole.
+            AsyncBatchError: what a chunk brought about.
+        """
+        self._eof = True
+        if self._error is None and (reason := self._what_is_missing()):
+            self._error = TruncatedArchiveError(reason, codec="tar", offset=self._fed, member=self._name)
+        if self._error is not None:
+            raise self._error.with_traceback(None)
+
+    def _what_is_missing(self) -> str | None:
+        if self._zero_blocks == 2:
+            return None
+        if not self._fed:
+            return "the input is empty"
+        if self._open:
+            what = "an extended header" if self._extension else "a member"
+            return f"the input ends inside {what}, which lacks {self._open} bytes,"
+        if self._tail:
+            return "the input ends inside a header"
+        if self._extension_bytes:
+            return "the input ends between an extended header and its member"
+        if self._strict:
+            return "the input ends without the two zero blocks that close a tar"
+        return None
+
+    def _parse(self, chunk: bytes | memoryview, events: list[Event]) -> None:
+        """Append the events of a chunk; those before a fault also when it raises."""
+        limits = self._limits
+        base = self._fed  # where chunk[0] stands in the input
+        self._fed += len(chunk)
+        if self._fed > limits.max_total_size:
+            raise LimitExceededError("max_total_size", self._fed, limits.max_total_size, what="tar archive")
+        position = 0
+        if self._open or self._padding:
+            position = self._continue_body(chunk, 0, events)
+            if position == len(chunk):
+                return
+        if self._zero_blocks == 2:
+            self._check_trailing(chunk, position, base)
+            return
+        if type(chunk) is not bytes:
+            # A view dies with the next feed, but whole members are for keeps.
+            base += position
+            chunk, position = bytes(chunk[position:]), 0
+        if self._tail:
+            base -= len(self._tail)
+            chunk, self._tail = self._tail + chunk, b""
+
+        end = len(chunk)
+        expected = self._expected
+        append = events.append
+        max_member_size, max_members = limits.max_member_size, limits.max_members
+        while (data_start := position + BLOCK_SIZE) <= end:
+            block = chunk[position:data_start]
+            # The plain member: sound checksum, a regular file, all ASCII, name and size in the usual form,
+            # and nothing before it that would change them. The other branch makes the same tests in full.
+            if (
+                adler32(block) & 0xFFFF == expected[block[148:156]]
+                and self._plain
+                and block[156] == _FILE
+                and not block[345]
+                and block.isascii()
+                and block[135] in _NUMBER_ENDS
+                and not block[124:135].strip(_OCTAL_DIGITS)
+            ):
+                name = block[:100].partition(b"\0")[0].decode("ascii")
+                size = int(block[124:135], 8)
+                pax = _NO_RECORDS
+            else:
+                header = self._read_header(block, base + position)
+                if header is None:
+                    if self._zero_blocks == 2:
+                        break
+                    position = self._continue_body(chunk, data_start, events)
+                    continue
+                name, size, pax = header
+            self._members += 1
+            if size > max_member_size or self._members > max_members:
+                raise self._too_much(name, size)
+            data_end = data_start + size
+            if data_end <= end:
+                append(_TarWholeMember(name, size, chunk[data_start:data_end], base + data_start, block, pax))
+                position = data_end + (-size & 511)
+            else:
+                append(_TarMemberStart(name, size, base + data_start, block, pax))
+                if data_start < end:
+                    append(MemberData(memoryview(chunk)[data_start:]))
+                self._name, self._open, self._padding = name, size - (end - data_start), -size & 511
+                return
+
+        if self._zero_blocks == 2:
+            self._check_trailing(chunk, position, base)
+        elif position > end:
+            self._padding = position - end
+        else:
+            self._tail = chunk[position:] or self._tail
+
+    def _continue_body(self, chunk: bytes | memoryview, position: int, events: list[Event]) -> int:
+        """Go on with the open member or extended header and its padding; return where that ends."""
+        end = len(chunk)
+        if self._open:
+            stop = position + self._open
+            whole = position == 0 and stop >= end
+            piece = chunk if whole else memoryview(chunk)[position:stop]
+            self._open -= len(piece)
+            if self._extension:
+                self._extension_body += piece
+            elif piece:
+                events.append(MemberData(piece))
+            if self._open:
+                return end
+            position = stop
+            if self._extension:
+                self._end_extension(self._fed - end + stop)
+            else:
+                events.append(_MEMBER_END)
+                self._name = None
+        position += self._padding
+        if position <= end:
+            self._padding = 0
+            return position
+        self._padding = position - end
+        return end
+
+    def _check_trailing(self, chunk: bytes | memoryview, position: int, base: int) -> None:
+        # Writers fill the last record with zeros (POSIX: 20 blocks), of any length.
+        if self._strict and bytes(chunk[position:]).strip(b"\0"):
+            raise FormatError(
+                "data stands behind the end of the archive", codec="tar", offset=base + position
+            )
+
+    # -- everything that is not a plain member ------------------------------------------------------------
+
+    def _read_header(self, block: bytes, offset: int) -> tuple[str, int, Mapping[str, str]] | None:
+        """Read any header in full; None if it is not a member's."""
+        self._plain = False
+        if block == ZERO_BLOCK:
+            self._zero_blocks += 1
+            return None
+        try:
+            if not checksum_matches(block):
+                if self._zero_blocks and not self._strict:
+                    self._zero_blocks = 2  # a lone zero block was the end, and this is what follows an end
+                    return None
+                raise ValueError("the header's checksum does not match; the input is damaged, or no tar")
+            if self._zero_blocks and self._strict:
+                raise ValueError("a header follows a lone zero block")
+            self._zero_blocks = 0
+            size = parse_number(block[124:136])
+            if size < 0:
+                raise ValueError(f"the header's size is negative ({size})")
+            if block[156] in _EXTENSIONS:
+                self._start_extension(block[156], size, offset)
+                return None
+            return self._read_member(block, size, offset)
+        except ValueError as error:
+            raise FormatError(str(error), codec="tar", offset=offset) from None
+
+    def _read_member(self, block: bytes, size: int, offset: int) -> tuple[str, int, Mapping[str, str]]:
+        """Apply the extended headers to a member's own."""
+        records = self._global
+        if self._local or self._gnu_names:
+            records = {**records, **self._local, **self._gnu_names}
+        self._local, self._gnu_names, self._extension_bytes = {}, {}, 0
+        self._plain = self._plain_by_default and not self._global
+
+        name = records.get("path") or decode_text(stored_name(block))
+        name_length = len(name.encode("utf-8", "surrogateescape"))
+        if name_length > self._limits.max_name_length:
+            raise LimitExceededError(
+                "max_name_length", name_length, self._limits.max_name_length, what="name of a tar member"
+            )
+        if block[156] in _UNSUPPORTED:
+            raise _unsupported(_UNSUPPORTED[block[156]], offset, name)
+        if block[156] in HEADER_ONLY:
+            size = 0
+        elif records.get("size"):
+            size = int(records["size"])
+        if records.get("SCHILY.realsize", str(size)) != str(size):
+            raise _unsupported("a sparse member (star)", offset, name)
+        return name, size, records
+
+    def _too_much(self, name: str, size: int) -> LimitExceededError:
+        limits = self._limits
+        if size > limits.max_member_size:
+            return LimitExceededError(
+                "max_member_size", size, limits.max_member_size, what=f"size of tar member {name!r}"
+            )
+        return LimitExceededError("max_members", self._members, limits.max_members, what="members of a tar")
+
+    def _start_extension(self, typeflag: int, size: int, offset: int) -> None:
+        self._extension_bytes += BLOCK_SIZE + size
+        total = self._extension_bytes
+        if total > self._limits.max_header_size:
+            raise LimitExceededError(
+                "max_header_size", total, self._limits.max_header_size, what=_EXTENSIONS[typeflag]
+            )
+        self._extension, self._open, self._padding = typeflag, size, -size & 511
+        if not size:
+            self._end_extension(offset)
+
+    def _end_extension(self, offset: int) -> None:
+        """Take in the body of an extended header, whose end is at `offset`."""
+        typeflag, body = self._extension, bytes(self._extension_body)
+        self._extension = 0
+        self._extension_body.clear()
+        if typeflag == _GNU_LONG_NAME:
+            self._gnu_names["path"] = decode_text(body.partition(b"\0")[0])
+        elif typeflag == _GNU_LONG_LINK:
+            self._gnu_names["linkpath"] = decode_text(body.partition(b"\0")[0])
+        else:
+            try:
+                records = parse_pax_records(body)
+            except ValueError as error:
+                raise FormatError(str(error), codec="tar", offset=offset - len(body)) from None
+            if any(key.startswith("GNU.sparse.") for key in records):
+                raise _unsupported(
+                    "a sparse member (PAX)", offset - len(body), records.get("GNU.sparse.name")
+                )
+            if typeflag == _PAX_GLOBAL:
+                self._update_global(records)
+            else:
+                self._local.update(records)
+
+    def _update_global(self, records: dict[str, str]) -> None:
+        self._global = {**self._global, **records}
+        size = sum(len(key) + len(value) for key, value in self._global.items())
+        if size > self._limits.max_header_size:
+            raise LimitExceededError(
+                "max_header_size", size, self._limits.max_header_size, what="global PAX records"
+            )
+
+
+def _unsupported(what: str, offset: int, member: str | None) -> UnsupportedFormatError:
+    return UnsupportedFormatError(
+        f"{what} cannot be decoded; store it in full", codec="tar", offset=offset, member=member
+    )
