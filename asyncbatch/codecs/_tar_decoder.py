@@ -347,17 +347,18 @@ class TarDecoder:
     def _continue_body(self, chunk: bytes | memoryview, position: int, events: list[Event]) -> int:
         """Go on with the open member or extended header and its padding; return where that ends."""
         end = len(chunk)
-        if self._open:
-            stop = position + self._open
-            whole = position == 0 and stop >= end
-            piece = chunk if whole else memoryview(chunk)[position:stop]
-            self._open -= len(piece)
+        left = self._open
+        if left:
+            stop = position + left
+            piece = chunk if position == 0 and stop >= end else memoryview(chunk)[position:stop]
             if self._extension:
                 self._extension_body += piece
             elif piece:
                 events.append(MemberData(piece))
-            if self._open:
+            if stop > end:
+                self._open = stop - end
                 return end
+            self._open = 0
             position = stop
             if self._extension:
                 self._end_extension(self._fed - end + stop)

@@ -1,0 +1,143 @@
+"""The pull between an async source of bytes and a push decoder: nothing is read until somebody asks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..codecs._events import MemberData
+from ..codecs._pipeline import open_decoder
+from ..errors import LimitExceededError, UsageError
+from ..limits import DEFAULT_LIMITS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from ..codecs._events import Buffer, Event, MemberStart, WholeMember
+    from ..codecs._formats import ArchiveFormat
+    from ..limits import Limits
+
+__all__ = ["EventStream"]
+
+
+class EventStream:
+    """Feeds a decoder from an async iterator of chunks, one chunk per `pull`.
+
+    The reader walks `events` and, when they run out, awaits `pull`: small members cost neither a task, nor a
+    queue, nor an await of their own.
+
+    Attributes:
+        events: What is complete and was not taken yet. Iterating over it may raise what the decoder met.
+        max_item_size: The limit of that name, for whoever holds a member whole.
+        current: Whoever may read the data of the member that is open.
+
+    Args:
+        chunks: The bytes of the archive. Closed by `aclose` if it has that method.
+        archive_format: What the bytes are; None to tell by the first of them.
+        limits: Bounds for the decoder.
+        strict: Whether the archive must end as its format says.
+    """
+
+    __slots__ = (
+        "_chunks",
+        "_closed",
+        "_decoder",
+        "_ended",
+        "_pulling",
+        "current",
+        "events",
+        "max_item_size",
+    )
+
+    def __init__(
+        self,
+        chunks: AsyncIterator[Buffer],
+        archive_format: ArchiveFormat | None,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        strict: bool = True,
+    ) -> None:
+        self._chunks = chunks
+        self._decoder = open_decoder(archive_format, limits=limits, strict=strict)
+        self.max_item_size = limits.max_item_size
+        self._ended = False
+        self._closed = False
+        self._pulling = False
+        self.events: Iterator[Event] = iter(())
+        self.current: object = None
+
+    async def pull(self) -> bool:
+        """Read one chunk and renew `events`; False at the end of the input.
+
+        Raises:
+            UsageError: if another pull is under way: a stream has one consumer. Or after `aclose`.
+            AsyncBatchError: what the decoder says about the bytes, or about their end.
+        """
+        if self._closed:
+            raise UsageError("this stream was closed; open it again to read more")
+        if self._pulling:
+            raise UsageError("this stream is being read by another task already; it has one consumer")
+        if self._ended:
+            return False
+        self._pulling = True
+        try:
+            chunk = await self._chunks.__anext__()
+        except StopAsyncIteration:
+            self._ended = True
+            self._decoder.feed_eof()
+        else:
+            # Parts of members are kept until the member is whole: views of a buffer in use would change.
+            self._decoder.feed(chunk if type(chunk) is bytes else bytes(chunk))
+        finally:
+            self._pulling = False
+        self.events = iter(self._decoder)
+        return not self._ended
+
+    async def collect(self, start: MemberStart | WholeMember) -> bytes:
+        """Return all the data of the member whose start was just taken from `events`.
+
+        Raises:
+            LimitExceededError: if it is larger than `max_item_size`, before that much is held.
+        """
+        size = start.size
+        if size is not None and size > self.max_item_size:
+            raise self.item_too_large(start.name, size)
+        parts: list[Buffer] = []
+        held = 0
+        try:
+            while True:
+                for event in self.events:
+                    if type(event) is not MemberData:
+                        return b"".join(parts)
+                    parts.append(event.data)
+                    if size is None and (held := held + len(event.data)) > self.max_item_size:
+                        raise self.item_too_large(start.name, held)
+                await self.pull()
+        except BaseException:  # cancellation too: nobody can go on behind half a member
+            await self.aclose()
+            raise
+
+    def item_too_large(self, name: str, size: int) -> LimitExceededError:
+        """Make the error for a member that is larger than what may be held in memory."""
+        return LimitExceededError(
+            "max_item_size", size, self.max_item_size, what=f"member {name!r}, to be held in memory"
+        )
+
+    async def next_data(self) -> bytes | None:
+        """Return the next data of the member that is open, or None behind its last."""
+        try:
+            while True:
+                for event in self.events:
+                    return bytes(event.data) if type(event) is MemberData else None
+                await self.pull()
+        except BaseException:  # as in collect()
+            await self.aclose()
+            raise
+
+    async def aclose(self) -> None:
+        """Drop what was not taken and close the source. May be called again."""
+        self._closed = True
+        self.current = None
+        self.events = iter(())
+        aclose = getattr(self._chunks, "aclose", None)
+        if aclose is not None:
+            await aclose()

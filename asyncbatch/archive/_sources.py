@@ -1,0 +1,63 @@
+"""What an archive can be read from, made into one thing: an async iterator of chunks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterable, Iterable
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import aiofiles
+
+from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from ..codecs._events import Buffer
+
+__all__ = ["Source", "iterate_source"]
+
+Source: TypeAlias = "AsyncIterable[Buffer] | Iterable[Buffer] | Buffer | str | os.PathLike[str]"
+
+# Large enough for a thread hop per read not to matter, small enough for the caches.
+_READ_SIZE: Final = 262_144
+
+
+def iterate_source(source: object) -> AsyncIterator[Any]:
+    """Iterate over the chunks of a source.
+
+    Args:
+        source: A `Source`: a path, the bytes themselves, or a sync or async iterable of bytes. An async
+            generator is closed with the archive.
+
+    Raises:
+        UsageError: for anything else.
+    """
+    if isinstance(source, str | os.PathLike):
+        return _read_file(source)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _slice(memoryview(source).cast("B"))
+    if isinstance(source, AsyncIterable):
+        return aiter(source)
+    # A file is an iterable of lines, and its read() would block the event loop.
+    if not isinstance(source, Iterable) or hasattr(source, "read"):
+        raise UsageError(
+            f"cannot read an archive from {type(source).__name__}: pass a path, bytes or an iterable of bytes"
+        )
+    return _iterate(source)
+
+
+async def _read_file(path: str | os.PathLike[str]) -> AsyncIterator[bytes]:
+    async with aiofiles.open(path, "rb") as file:
+        while chunk := await file.read(_READ_SIZE):
+            yield chunk
+
+
+async def _slice(data: memoryview) -> AsyncIterator[memoryview]:
+    for start in range(0, len(data), _READ_SIZE):
+        yield data[start : start + _READ_SIZE]
+
+
+async def _iterate(chunks: Iterable[Buffer]) -> AsyncIterator[Buffer]:
+    for chunk in chunks:
+        yield chunk

@@ -1,0 +1,138 @@
+"""Decoders made of others: a compressed archive is a decompressor with a container decoder behind it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import AsyncBatchError, UnsupportedFormatError
+from ..limits import DEFAULT_LIMITS
+from ._formats import detect_format, open_decompressor
+from ._tar_decoder import TarDecoder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..limits import Limits
+    from ._decompress import Decompressor
+    from ._events import Buffer, Decoder, Event
+    from ._formats import ArchiveFormat
+
+__all__ = ["CompressedDecoder", "DetectingDecoder", "open_decoder"]
+
+
+def open_decoder(
+    archive_format: ArchiveFormat | None, *, limits: Limits = DEFAULT_LIMITS, strict: bool = True
+) -> Decoder:
+    """Make the decoder of an archive format; for None, one that tells the format by the first bytes.
+
+    Raises:
+        UnsupportedFormatError: if this library knows the format by name only.
+    """
+    if archive_format is None:
+        return DetectingDecoder(limits=limits, strict=strict)
+    if not archive_format.decodable:
+        raise UnsupportedFormatError(
+            f"{archive_format.name} archives cannot be decoded yet; ask for .tar", codec="archive", offset=0
+        )
+    container = TarDecoder(limits=limits, strict=strict)
+    if archive_format.compression is None:
+        return container
+    decompressor = open_decompressor(archive_format.compression, limits=limits, strict=strict)
+    return CompressedDecoder(decompressor, container)
+
+
+class DetectingDecoder:
+    """A decoder for archives of any format, told by their first bytes.
+
+    Bytes that are no archive make iteration raise `FormatError`, whose reason says what they look like.
+    """
+
+    def __init__(self, *, limits: Limits = DEFAULT_LIMITS, strict: bool = True) -> None:
+        self._limits = limits
+        self._strict = strict
+        self._head = b""
+        self._decoder: Decoder | None = None
+        self._error: AsyncBatchError | None = None
+
+    def feed(self, chunk: Buffer, /) -> None:
+        """Give the next bytes; nothing comes out before there are enough of them to tell the format."""
+        if self._decoder is not None:
+            self._decoder.feed(chunk)
+            return
+        self._raise_again()
+        self._head += chunk
+        self._detect(at_eof=False)
+
+    def __iter__(self) -> Iterator[Event]:
+        """Iterate over what is complete."""
+        self._raise_again()
+        return iter(self._decoder or ())
+
+    def feed_eof(self) -> None:
+        """Say that the input has ended, as the decoder of its format takes it."""
+        if self._decoder is None:
+            self._raise_again()
+            self._detect(at_eof=True)
+            self._raise_again()
+        if self._decoder is not None:
+            self._decoder.feed_eof()
+
+    def _detect(self, *, at_eof: bool) -> None:
+        try:
+            found = detect_format(self._head, at_eof=at_eof)
+            if found is not None:
+                self._decoder = open_decoder(found, limits=self._limits, strict=self._strict)
+                self._decoder.feed(self._head)
+                self._head = b""
+        except AsyncBatchError as error:
+            self._error = error
+
+    def _raise_again(self) -> None:
+        if self._error is not None:
+            raise self._error.with_traceback(None)
+
+
+class CompressedDecoder:
+    """A container decoder fed by a decompressor, one bounded piece at a time.
+
+    Decompression happens while iterating: what a chunk expands to is never in memory as a whole.
+    """
+
+    def __init__(self, decompressor: Decompressor, container: Decoder) -> None:
+        self._decompressor = decompressor
+        self._container = container
+        self._eof = False
+        self._drained = True
+
+    def feed(self, chunk: Buffer, /) -> None:
+        """Give the next compressed bytes.
+
+        Raises:
+            AsyncBatchError: what an earlier chunk brought about.
+            UsageError: after `feed_eof`.
+        """
+        self._decompressor.feed(chunk)
+        self._drained = False
+
+    def __iter__(self) -> Iterator[Event]:
+        """Decompress what was fed and iterate over its events."""
+        yield from self._container
+        for piece in self._decompressor:
+            self._container.feed(piece)
+            yield from self._container
+        self._drained = True
+        if self._eof:
+            self._container.feed_eof()
+
+    def feed_eof(self) -> None:
+        """Say that the input has ended.
+
+        Raises:
+            TruncatedArchiveError: unless the archive is whole; if events are still to be iterated over, by
+                that iteration, behind them.
+            AsyncBatchError: what a chunk brought about.
+        """
+        self._eof = True
+        self._decompressor.feed_eof()
+        if self._drained:
+            self._container.feed_eof()
