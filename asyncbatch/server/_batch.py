@@ -1,0 +1,270 @@
+"""GetBatch: many objects in one archive, streamed alone or behind metadata.
+
+A batch is never held: its archive is made while it is sent, and the metadata, which comes first, from the
+sizes alone. The archive ends where AIStore ends it when something is missing or wrong; it is cut, so that
+nobody takes it for whole, where an object changes while it is read.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+from contextlib import closing
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from anyio.to_thread import run_sync
+from starlette.responses import Response
+
+from ..codecs import TarEncoder
+from ..codecs._gzip import GzipCompressor
+from ..codecs._lz4 import Lz4Compressor
+from ._errors import ApiError, as_api_error
+from ._getbatch import RangeError, parse_batch
+from ._objects import open_source
+from ._redirect import PROXY_ID, Tickets, is_redirected, redirect
+from ._store import MissingError, NoSuchBucketError, StoreError
+from ._stream import CHUNK_SIZE, Body, CutError, StreamResponse, read_body
+from ._target import bucket_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Mapping
+    from typing import TypeAlias
+
+    from starlette.requests import Request
+    from starlette.types import ASGIApp
+
+    from ..codecs._compress import Compressor
+    from ..codecs._events import Buffer
+    from ._getbatch import Batch, Entry
+    from ._shards import Shards
+    from ._source import Source
+    from ._store import Store
+
+__all__ = ["Batches"]
+
+_MAX_REQUEST: Final = 256 << 20
+_MISSING: Final = "__404__/"
+_CONTENT_TYPES: Final = {
+    ".tar": "application/x-tar",
+    ".tgz": "application/gzip",
+    ".tar.lz4": "application/x-lz4",
+}
+_COMPRESSORS: Final[Mapping[str, Callable[[], Compressor]]] = {
+    ".tgz": lambda: GzipCompressor(level=1),
+    ".tar.lz4": Lz4Compressor,
+}
+_SURVEYED_PER_HOP: Final = 512
+
+_logger: Final = logging.getLogger("asyncbatch.server")
+
+if TYPE_CHECKING:
+    Outcome: TypeAlias = int | str
+    """Of an entry: its size, or why it is missing."""
+
+
+class Batches:
+    """The handlers for ``/v1/ml/moss``.
+
+    Args:
+        store: Where the objects are.
+        shards: Opens files in them.
+        redirects: Whether a request must have been redirected.
+        max_soft_errors: How many missing entries a batch may have, or None for any number.
+    """
+
+    def __init__(self, store: Store, shards: Shards, *, redirects: bool, max_soft_errors: int | None) -> None:
+        self._store = store
+        self._shards = shards
+        self._redirects = redirects
+        self._max_soft_errors = max_soft_errors
+        self._tickets = Tickets()
+
+    async def ask(self, request: Request) -> ASGIApp:
+        """Check a request as a proxy does, and say where to send it."""
+        bucket = bucket_of(request) if "bucket" in request.path_params else None
+        batch = parse_batch(await read_body(request, _MAX_REQUEST), bucket)
+        if bucket is not None:
+            await run_sync(self._store.check_bucket, bucket)
+        job, work = f"gbt-{secrets.token_urlsafe(7)[:9]}", f"{PROXY_ID[:7]}-{secrets.token_urlsafe(4)[:5]}"
+        if not self._redirects:
+            return await self._serve(request, batch, job, f"ais://{bucket or ''}")
+        ticket = f"{bucket or batch.entries[0].bucket}/{job}/{work}/1"
+        self._tickets.issue(ticket)
+        return redirect(request, 307, f"{request.scope.get('root_path', '')}/v1/ml/moss/{quote(ticket)}")
+
+    async def redeem(self, request: Request) -> ASGIApp:
+        """Serve a request that was redirected."""
+        if not is_redirected(request):
+            raise ApiError(401, "direct target access denied")
+        bucket = bucket_of(request)
+        job, work, nat = (request.path_params[key] for key in ("job", "work", "nat"))
+        if not self._tickets.redeem(f"{bucket}/{job}/{work}/{nat}"):
+            raise ApiError(
+                404,
+                f'x-get-batch[{job}]-ais://{bucket}: wid="{work}" (prep-rx not done?) does not exist',
+                code="ErrNotFound",
+            )
+        batch = parse_batch(await read_body(request, _MAX_REQUEST), bucket)
+        return await self._serve(request, batch, job, f"ais://{bucket}")
+
+    async def _serve(self, request: Request, batch: Batch, job: str, where: str) -> ASGIApp:
+        if batch.streaming:
+            pieces = self._encode(batch)
+            return StreamResponse(
+                Body(_compress(pieces, batch.format)), headers={"Content-Type": _CONTENT_TYPES[batch.format]}
+            )
+        survey = self._survey(batch, f"x-get-batch[{job}]-{where}")
+        outcomes: list[Outcome] = []
+        with closing(survey):
+            while some := await run_sync(list, islice(survey, _SURVEYED_PER_HOP)):
+                if await request.is_disconnected():
+                    return Response()
+                outcomes += some
+        boundary = secrets.token_hex(30)
+        archive = _compress(self._encode_promised(batch, outcomes), batch.format)
+        return StreamResponse(
+            Body(_in_parts(boundary, job, _metadata(job, batch, outcomes), archive)),
+            headers={"Content-Type": f"multipart/mixed; boundary={boundary}"},
+        )
+
+    def _open(self, entry: Entry) -> Source:
+        if entry.provider != "ais":
+            raise NoSuchBucketError(entry.bucket, entry.provider)
+        return open_source(self._store, self._shards, entry.bucket, entry.name, entry.archpath)
+
+    def _encode(self, batch: Batch) -> Generator[Buffer]:
+        """Yield a tar that ends early, but well, where AIStore's would."""
+        encoder = TarEncoder()
+        allowed = self._allowed(batch)
+        for entry in batch.entries:
+            try:
+                source = self._open(entry)
+            except MissingError as error:
+                if not allowed:
+                    _logger.info("%s: batch ends early: %s", entry.member, error)
+                    break
+                allowed -= 1
+                yield encoder.encode(_MISSING + entry.member, b"")
+                continue
+            except (StoreError, OSError) as error:
+                _logger.warning("%s: batch ends early: %s", entry.member, error)
+                break
+            with source:
+                try:
+                    start, length = entry.cut(source.size)
+                except RangeError as error:
+                    _logger.info("%s: batch ends early: %s", entry.member, error)
+                    break
+                yield from _encode_member(encoder, entry.member, source, start, length)
+        yield encoder.finish()
+
+    def _survey(self, batch: Batch, job: str) -> Generator[Outcome]:
+        """Yield what will come of each entry.
+
+        Raises:
+            ApiError: if there is to be no archive at all.
+        """
+        allowed = self._allowed(batch)
+        for entry in batch.entries:
+            try:
+                with self._open(entry) as source:
+                    yield entry.cut(source.size)[1]
+            except RangeError as error:
+                raise ApiError(400, str(error), code="ErrRangeNotSatisfiable") from None
+            except (StoreError, OSError) as error:
+                answer = as_api_error(error)
+                if not isinstance(error, MissingError) or not batch.continue_on_error:
+                    raise answer from None
+                if not allowed:
+                    limit = self._max_soft_errors or 0
+                    raise ApiError(
+                        400, f"{job}: exceeded soft-errors limit: {limit + 1} (max: {limit})"
+                    ) from None
+                allowed -= 1
+                yield answer.message
+
+    def _encode_promised(self, batch: Batch, outcomes: list[Outcome]) -> Generator[Buffer]:
+        """Yield the tar that the metadata announced, or none."""
+        encoder = TarEncoder()
+        for entry, outcome in zip(batch.entries, outcomes, strict=True):
+            if isinstance(outcome, str):
+                yield encoder.encode(_MISSING + entry.member, b"")
+                continue
+            try:
+                source = self._open(entry)
+            except (StoreError, OSError) as error:
+                raise CutError(f"what was there is no longer: {error}") from error
+            with source:
+                start, length = entry.cut(source.size) if source.size >= entry.start else (0, -1)
+                if length != outcome:
+                    raise CutError(f"{entry.member} changed its size")
+                yield from _encode_member(encoder, entry.member, source, start, length)
+        yield encoder.finish()
+
+    def _allowed(self, batch: Batch) -> float:
+        """Return how many entries may be missing."""
+        if not batch.continue_on_error:
+            return 0
+        return float("inf") if self._max_soft_errors is None else self._max_soft_errors
+
+
+def _encode_member(
+    encoder: TarEncoder, name: str, source: Source, start: int, length: int
+) -> Iterator[Buffer]:
+    pieces = source.pieces(start, length)
+    if length <= CHUNK_SIZE:
+        yield encoder.encode(name, b"".join(pieces), mtime=source.mtime)
+        return
+    yield encoder.start(name, length, mtime=source.mtime)
+    for piece in pieces:
+        yield encoder.feed(piece)
+    yield encoder.end()
+
+
+def _compress(pieces: Generator[Buffer], archive: str) -> Generator[Buffer]:
+    if archive not in _COMPRESSORS:
+        return pieces
+    return _compressed(pieces, _COMPRESSORS[archive]())
+
+
+def _compressed(pieces: Generator[Buffer], compressor: Compressor) -> Generator[Buffer]:
+    with closing(pieces):
+        for piece in pieces:
+            if packed := compressor.feed(piece):
+                yield packed
+    yield compressor.finish()
+
+
+def _metadata(job: str, batch: Batch, outcomes: list[Outcome]) -> Iterator[bytes]:
+    """Yield the JSON that says of each entry what its member is."""
+    before = json.dumps({"uuid": job}, separators=(",", ":"))[:-1] + ',"out":['
+    for entry, outcome in zip(batch.entries, outcomes, strict=True):
+        facts: dict[str, str | int] = {"objname": entry.name}
+        if entry.archpath:
+            facts["archpath"] = entry.archpath
+        facts |= {"bucket": entry.bucket, "provider": entry.provider}
+        if isinstance(outcome, str):
+            facts["err_msg"] = outcome
+        if entry.opaque:
+            facts["opaque"] = entry.opaque
+        facts["size"] = outcome if isinstance(outcome, int) else 0
+        yield (before + json.dumps(facts, ensure_ascii=False, separators=(",", ":"))).encode()
+        before = ","
+    yield b"]}\n"
+
+
+def _in_parts(
+    boundary: str, job: str, metadata: Iterator[bytes], archive: Generator[Buffer]
+) -> Generator[Buffer]:
+    yield f'--{boundary}\r\nContent-Disposition: form-data; name="metadata"\r\n\r\n'.encode()
+    yield from metadata
+    yield (
+        f"\r\n--{boundary}\r\n"
+        f'Content-Disposition: form-data; name="archive"; filename="get-batch[{job}]"\r\n'
+        "Content-Type: application/octet-stream\r\n\r\n"
+    ).encode()
+    yield from archive
+    yield f"\r\n--{boundary}--\r\n".encode()
