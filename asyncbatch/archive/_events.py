@@ -112,6 +112,8 @@ class EventStream:
                     if size is None and (held := held + len(event.data)) > self.max_item_size:
                         raise self.item_too_large(start.name, held)
                 await self.pull()
+        except UsageError:  # of a second reader: the first one goes on
+            raise
         except BaseException:  # cancellation too: nobody can go on behind half a member
             await self.aclose()
             raise
@@ -129,7 +131,9 @@ class EventStream:
                 for event in self.events:
                     return bytes(event.data) if type(event) is MemberData else None
                 await self.pull()
-        except BaseException:  # as in collect()
+        except UsageError:  # as in collect()
+            raise
+        except BaseException:
             await self.aclose()
             raise
 

@@ -92,6 +92,8 @@ class Archive:
                         stream.current = member = ArchiveMember(stream, event, None)
                         return member
                 more = await stream.pull()
+        except UsageError:  # of a second reader: the first one goes on
+            raise
         except BaseException:  # cancellation too: nothing may stay open behind a reader that was told to stop
             await self.aclose()
             raise

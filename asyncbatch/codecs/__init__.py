@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 from .._lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from ._compress import Compressor, GzipCompressor, Lz4Compressor, ZstdCompressor
-    from ._decompress import Decompressor, GzipDecompressor, Lz4Decompressor, ZstdDecompressor
+    from ._compress import Compressor
+    from ._decompress import Decompressor
     from ._events import Decoder, Event, MemberData, MemberEnd, MemberKind, MemberStart, WholeMember
     from ._formats import ArchiveFormat
+    from ._gzip import GzipCompressor, GzipDecompressor
+    from ._lz4 import Lz4Compressor, Lz4Decompressor
     from ._tar_decoder import TarDecoder
     from ._tar_encoder import TarEncoder
+    from ._zstd import ZstdCompressor, ZstdDecompressor
 
 __all__ = [
     "ArchiveFormat",
@@ -41,8 +44,8 @@ __all__ = [
 __getattr__ = lazy_exports(
     __name__,
     {
-        "_compress": ("Compressor", "GzipCompressor", "Lz4Compressor", "ZstdCompressor"),
-        "_decompress": ("Decompressor", "GzipDecompressor", "Lz4Decompressor", "ZstdDecompressor"),
+        "_compress": ("Compressor",),
+        "_decompress": ("Decompressor",),
         "_events": (
             "Decoder",
             "Event",
@@ -53,7 +56,10 @@ __getattr__ = lazy_exports(
             "WholeMember",
         ),
         "_formats": ("ArchiveFormat",),
+        "_gzip": ("GzipCompressor", "GzipDecompressor"),
+        "_lz4": ("Lz4Compressor", "Lz4Decompressor"),
         "_tar_decoder": ("TarDecoder",),
         "_tar_encoder": ("TarEncoder",),
+        "_zstd": ("ZstdCompressor", "ZstdDecompressor"),
     },
 )

@@ -108,8 +108,8 @@ def choose_backend(load: Callable[[str], Any] = import_module) -> Backend:
 
 BACKEND: Final = choose_backend()
 
-adler32: Final[Callable[[Buffer, int], int]] = BACKEND.module.adler32
-crc32: Final[Callable[[Buffer, int], int]] = BACKEND.module.crc32
+adler32: Final[Callable[..., int]] = BACKEND.module.adler32  # (data, value=1)
+crc32: Final[Callable[..., int]] = BACKEND.module.crc32  # (data, value=0)
 inflate_error: Final[type[Exception]] = BACKEND.module.error
 
 

@@ -34,13 +34,15 @@ class _Member:
     Attributes:
         name: Path as stored, ``/``-separated; undecodable bytes are surrogates (`os.fsencode` restores them).
         size: Bytes of data, or None where only the end of the member will tell.
+        offset: Where its data begins, in bytes from the start of the decoder's input.
     """
 
-    # Subclasses lay out `name` and `size` themselves: a slot of a base class cannot be combined with theirs.
+    # Subclasses lay out these slots themselves: slots of two base classes cannot be combined.
     __slots__ = ()
 
     name: str
     size: int | None
+    offset: int
 
     @property
     def kind(self) -> MemberKind:

@@ -1,0 +1,146 @@
+"""The client for NVIDIA AIStore."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final, Self, Unpack
+
+from ..batch import BatchStream, make_request
+from ..errors import UsageError
+from ..limits import DEFAULT_LIMITS
+from ..loader import BatchLoader
+from ..transport import DEFAULT_TIMEOUT, open_http_client
+from ._batch import GetBatchSource
+from ._bucket import Bucket
+from ._http import Connection
+from ._listing import Listing
+from .wire import WireRequest, bucket_path, encode_action, parse_buckets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+
+    import httpx
+
+    from ..batch import BatchOptions, BatchRequest, BucketRef, ObjectRef
+    from ..limits import Limits
+
+__all__ = ["Client"]
+
+# AIStore takes the names of their URL schemes for its providers too, but answers with its own.
+_PROVIDERS: Final = {"s3": "aws", "gs": "gcp", "az": "azure", "oc": "oci"}
+
+
+class Client:
+    """A client of an AIStore cluster, to be used with ``async with``.
+
+    Args:
+        endpoint: URL of a proxy of the cluster, by default `$AIS_ENDPOINT`.
+        timeout: Seconds for connecting, reading, writing and waiting for a connection, each; or an
+            `httpx.Timeout`; or None for no limit. By default 10 s to connect, 60 s for the rest.
+        limits: Bounds on what is accepted.
+        http_client: An `httpx.AsyncClient` to be used instead of one of our own, as it is; it stays open, and
+            `timeout` is its own affair.
+
+    Raises:
+        UsageError: if there is no endpoint, or it is no http or https URL.
+    """
+
+    def __init__(
+        self,
+        endpoint: str | None = None,
+        *,
+        timeout: float | httpx.Timeout | None = DEFAULT_TIMEOUT,
+        limits: Limits = DEFAULT_LIMITS,
+        http_client: httpx.AsyncClient | None = None,
+    ) -> None:
+        endpoint = endpoint or os.environ.get("AIS_ENDPOINT")
+        if not endpoint:
+            raise UsageError("no endpoint: pass one, such as http://localhost:8080, or set AIS_ENDPOINT")
+        self._own_http = None if http_client is not None else open_http_client(timeout=timeout)
+        http = http_client or self._own_http
+        assert http is not None  # noqa: S101 - for the type checker: one of the two is there
+        self._connection = Connection(endpoint, http, limits=limits)
+        self._source = GetBatchSource(self._connection)
+        self._limits = limits
+
+    def __repr__(self) -> str:
+        return f"<aistore.Client {self._connection.endpoint}>"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close all connections, and with them what is still being read. May be called again."""
+        if self._own_http is not None:
+            await self._own_http.aclose()
+
+    def bucket(self, name: str, *, provider: str = "ais", namespace: str | None = None) -> Bucket:
+        """Return a bucket, which need not exist.
+
+        Args:
+            name: The bucket.
+            provider: ``"ais"`` for AIStore itself, or the cloud behind it, such as ``"aws"`` or ``"s3"``.
+            namespace: As ``"@uuid#name"``, or None for the global one.
+
+        Raises:
+            UsageError: if the name is empty or has a slash.
+        """
+        if not name or "/" in name:
+            raise UsageError(f"bucket name {name!r}: it is not empty and has no slash")
+        return Bucket(name, _PROVIDERS.get(provider, provider), namespace, self._connection)
+
+    def list_buckets(self, *, provider: str = "ais") -> Listing[Bucket]:
+        """Return an async iterator over the cluster's buckets of a provider.
+
+        Raises (while iterating):
+            RemoteError, TransportError: as the server and the network have it.
+        """
+        request = WireRequest(
+            method="GET",
+            path=bucket_path(),
+            query={"provider": _PROVIDERS.get(provider, provider)},
+            headers={"Content-Type": "application/json"},
+            body=encode_action("list"),
+        )
+
+        async def fetch() -> tuple[list[Bucket], bool]:
+            _, body = await self._connection.read(request)
+            return [Bucket(*facts, self._connection) for facts in parse_buckets(body)], False
+
+        return Listing(fetch)
+
+    def get_batch(
+        self,
+        request: BatchRequest | Iterable[str | ObjectRef],
+        *,
+        bucket: Bucket | str | None = None,
+        **options: Unpack[BatchOptions],
+    ) -> BatchStream:
+        """Return a batch, to be read with ``async with`` and ``async for``.
+
+        Args:
+            request: A `BatchRequest`; or names of objects in `bucket`; or objects.
+            bucket: The bucket of the names, or its name.
+            **options: Those of `BatchRequest`, if `request` is not one.
+
+        Raises:
+            UsageError: if the request could never work; nothing is sent then.
+            UnsupportedFormatError: if batches do not come in that format.
+        """
+        if isinstance(bucket, str):
+            bucket = self.bucket(bucket)
+        made = make_request(request, bucket, options, self._make_object)
+        return BatchStream(self._source, made, limits=self._limits)
+
+    def batch_loader(self) -> BatchLoader:
+        """Return a loader of batches from this cluster."""
+        return BatchLoader(self._source, limits=self._limits)
+
+    def _make_object(self, bucket: BucketRef, name: str) -> ObjectRef:
+        return Bucket(bucket.name, bucket.provider, bucket.namespace, self._connection).object(name)

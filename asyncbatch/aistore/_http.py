@@ -1,0 +1,133 @@
+"""One request to an AIStore cluster: through the proxy's redirect to the target, errors typed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import httpx
+
+from ..errors import RemoteError, TransportError, UsageError
+from ..transport import read_body, read_start, send
+from .wire import parse_error
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable
+
+    from ..limits import Limits
+    from .wire import WireRequest
+
+__all__ = ["Connection"]
+
+_REDIRECTS: Final = frozenset({301, 302, 307, 308})
+# A proxy sends to a target; a proxy that is not the primary may send to the primary first.
+_MAX_REDIRECTS: Final = 2
+_MAX_ERROR_BODY: Final = 65_536  # bytes; what is behind them says nothing more
+
+
+class Connection:
+    """Sends requests to an AIStore endpoint.
+
+    AIStore's redirects are followed here, by hand: a GET's body must be sent again, each redirect is good for
+    one use, and none may be remembered.
+
+    Args:
+        endpoint: URL of a proxy.
+        http: What sends.
+        limits: Bounds on what is held in memory.
+
+    Raises:
+        UsageError: if the endpoint is no http or https URL.
+    """
+
+    def __init__(self, endpoint: str, http: httpx.AsyncClient, *, limits: Limits) -> None:
+        try:
+            url = httpx.URL(endpoint)
+        except httpx.InvalidURL as error:
+            raise UsageError(f"endpoint {endpoint!r} is no URL: {error}") from error
+        if url.scheme not in {"http", "https"} or not url.host:
+            raise UsageError(f"endpoint {endpoint!r}: it is like http://localhost:8080")
+        self.endpoint = url
+        self.limits = limits
+        self._http = http
+
+    async def open(self, request: WireRequest) -> httpx.Response:
+        """Send a request and return its answer, the body still to be read and the response to be closed.
+
+        Raises:
+            RemoteError: if the answer is an error.
+            TransportError: if there is none.
+        """
+        response = await send(self._http, self._make(request, self._url(request), request.body))
+        for _ in range(_MAX_REDIRECTS):
+            if response.status_code not in _REDIRECTS:
+                break
+            url = await self._target(response)
+            response = await send(self._http, self._make(request, url, request.body))
+        await self._raise_for_status(request, response)
+        return response
+
+    async def read(self, request: WireRequest) -> tuple[httpx.Response, bytes]:
+        """Send a request and return its answer, closed, and the whole of its body.
+
+        Raises:
+            LimitExceededError: if the body is larger than `max_item_size`.
+            RemoteError, TransportError: as `open` does.
+        """
+        response = await self.open(request)
+        maximum = self.limits.max_item_size
+        return response, await read_body(response, maximum=maximum, what=f"answer to {request.path}")
+
+    async def upload(self, request: WireRequest, body: bytes | AsyncIterable[bytes]) -> None:
+        """Send a request whose body may be large or a stream: once, to the target that the proxy names."""
+        response = await send(self._http, self._make(request, self._url(request), b""))
+        # A server that redirects nobody has taken the empty body for the object; the real one replaces it.
+        url = self._url(request)
+        if response.status_code in _REDIRECTS:
+            url = await self._target(response)
+        else:
+            await self._raise_for_status(request, response)
+            await response.aclose()
+        response = await send(self._http, self._make(request, url, body))
+        await self._raise_for_status(request, response)
+        await response.aclose()
+
+    def _url(self, request: WireRequest) -> httpx.URL:
+        base = self.endpoint.raw_path.decode("ascii").partition("?")[0].rstrip("/")
+        path = f"{base}{request.path}?{httpx.QueryParams(request.query)}"
+        return self.endpoint.copy_with(raw_path=path.encode("ascii"))
+
+    def _make(
+        self, request: WireRequest, url: httpx.URL, body: bytes | AsyncIterable[bytes] | None
+    ) -> httpx.Request:
+        return self._http.build_request(request.method, url, headers=dict(request.headers), content=body)
+
+    async def _target(self, response: httpx.Response) -> httpx.URL:
+        """Return where a redirect leads; read the rest of it, so that its connection can be used again."""
+        await read_start(response, _MAX_ERROR_BODY)
+        location = response.headers.get("location")
+        try:
+            if location:
+                return response.url.join(location)
+        except httpx.InvalidURL:
+            pass
+        raise RemoteError(
+            status=response.status_code,
+            message=f"redirected to {location!r}, which is no URL",
+            url=str(response.url.copy_with(query=None)),
+        )
+
+    async def _raise_for_status(self, request: WireRequest, response: httpx.Response) -> None:
+        if response.is_success:
+            return
+        try:
+            body = await read_start(response, _MAX_ERROR_BODY)
+        except TransportError:
+            body = b""  # the status says enough
+        raise parse_error(
+            response.status_code,
+            response.headers,
+            body,
+            url=str(response.url.copy_with(query=None)),
+            name=request.name,
+            bucket=request.bucket,
+        )

@@ -1,0 +1,200 @@
+"""An object of a bucket: the calls that concern one object."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final, Self, TypeAlias
+
+import aiofiles
+import aiofiles.os
+
+from ..errors import ObjectNotFoundError, RemoteError, UsageError
+from ..transport import Body, read_body
+from .wire import WireRequest, bucket_query, object_path, parse_object_headers, range_header
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, AsyncIterator
+    from types import TracebackType
+
+    import httpx
+
+    from ._bucket import Bucket
+    from ._http import Connection
+    from .wire import ObjectInfo
+
+__all__ = ["Object", "ObjectBody", "ObjectData"]
+
+ObjectData: TypeAlias = "bytes | bytearray | memoryview | str | os.PathLike[str] | AsyncIterable[bytes]"
+
+_READ_SIZE: Final = 262_144
+
+
+class Object:
+    """An object in a bucket, which need not exist. Made by `Bucket.object`.
+
+    Attributes:
+        name: The object's name.
+        bucket: The bucket it lives in.
+    """
+
+    def __init__(self, bucket: Bucket, name: str, connection: Connection) -> None:
+        self.bucket = bucket
+        self.name = name
+        self._connection = connection
+
+    def __repr__(self) -> str:
+        return f"<Object {self.bucket.provider}://{self.bucket.name}/{self.name}>"
+
+    async def get(self, *, start: int = 0, length: int | None = None, archpath: str | None = None) -> bytes:
+        """Return the object's data.
+
+        Args:
+            start: First byte wanted.
+            length: Bytes wanted, fewer coming if the object ends sooner; None for all from `start`.
+            archpath: A file inside the object, which then is an archive. Cannot be combined with a range.
+
+        Raises:
+            ObjectNotFoundError, BucketNotFoundError: if there is no such object, file or bucket.
+            LimitExceededError: if the data is larger than `max_item_size`.
+            RemoteError, TransportError: as the server and the network have it.
+            UsageError: for a range that could not be answered.
+        """
+        response = await self._open(start, length, archpath)
+        maximum = self._connection.limits.max_item_size
+        return await read_body(response, maximum=maximum, what=f"object {self.name!r}, held in memory")
+
+    def open(self, *, start: int = 0, length: int | None = None, archpath: str | None = None) -> ObjectBody:
+        """Return the object's data as a stream, to be read with ``async with`` and ``async for``.
+
+        Takes what `get` takes, and raises what it raises, in the ``async with`` and while iterating.
+        """
+        return ObjectBody(self, start, length, archpath)
+
+    async def _open(self, start: int, length: int | None, archpath: str | None) -> httpx.Response:
+        query = bucket_query(self.bucket.provider, self.bucket.namespace)
+        if start < 0 or (length is not None and length <= 0):
+            raise UsageError(
+                f"object {self.name!r}: start={start}, length={length} is no range: start is not negative, "
+                "and length positive, or None for all from start"
+            )
+        headers = range_header(start, length)
+        if archpath is not None:
+            if headers:
+                raise UsageError(
+                    f"object {self.name!r}: AIStore reads no range of a file inside a shard by GET; "
+                    "ask for it in a batch"
+                )
+            query["archpath"] = archpath
+        response = await self._connection.open(self._request("GET", query=query, headers=headers))
+        if headers and response.status_code != 206:
+            await response.aclose()
+            raise RemoteError(
+                status=response.status_code,
+                message=f"object {self.name!r}: a range was asked for, and the whole object came",
+            )
+        return response
+
+    async def put(self, data: ObjectData) -> None:
+        """Store the object, in place of what was there.
+
+        Args:
+            data: Bytes, a path, or an async iterable of bytes, which is read once.
+
+        Raises:
+            BucketNotFoundError: if there is no such bucket.
+            RemoteError, TransportError: as the server and the network have it; the object is as it was.
+            OSError: if the file cannot be read.
+        """
+        if isinstance(data, bytes | bytearray | memoryview):
+            await self._connection.upload(self._request("PUT"), bytes(data))
+        elif isinstance(data, str | os.PathLike):
+            size = (await aiofiles.os.stat(data)).st_size
+            request = self._request("PUT", headers={"Content-Length": str(size)})
+            await self._connection.upload(request, _read_file(data))
+        else:
+            await self._connection.upload(self._request("PUT"), data)
+
+    async def head(self) -> ObjectInfo:
+        """Return what the server knows of the object.
+
+        Raises:
+            ObjectNotFoundError, BucketNotFoundError: if there is no such object or bucket.
+            RemoteError, TransportError: as the server and the network have it.
+        """
+        response = await self._connection.open(self._request("HEAD"))
+        await response.aclose()
+        return parse_object_headers(self.name, response.headers)
+
+    async def delete(self, *, missing_ok: bool = False) -> None:
+        """Delete the object.
+
+        Args:
+            missing_ok: Whether it is no error that the object does not exist.
+
+        Raises:
+            ObjectNotFoundError, BucketNotFoundError: if there is no such object or bucket.
+            RemoteError, TransportError: as the server and the network have it.
+        """
+        try:
+            await self._connection.read(self._request("DELETE"))
+        except ObjectNotFoundError:
+            if not missing_ok:
+                raise
+
+    def _request(
+        self, method: str, *, query: dict[str, str] | None = None, headers: dict[str, str] | None = None
+    ) -> WireRequest:
+        return WireRequest(
+            method=method,
+            path=object_path(self.bucket.name, self.name),
+            query=query or bucket_query(self.bucket.provider, self.bucket.namespace),
+            headers=headers or {},
+            name=self.name,
+            bucket=self.bucket.name,
+        )
+
+
+class ObjectBody:
+    """The data of an object as it arrives: an async iterator of chunks. Made by `Object.open`."""
+
+    def __init__(self, obj: Object, start: int, length: int | None, archpath: str | None) -> None:
+        self._object = obj
+        self._range = start, length, archpath
+        self._body: Body | None = None
+
+    async def __aenter__(self) -> Self:
+        self._body = Body(await self._object._open(*self._range))  # noqa: SLF001 - the two make one reader
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End the transfer. May be called again."""
+        if self._body is not None:
+            await self._body.aclose()
+
+    @property
+    def info(self) -> ObjectInfo:
+        """What the answer tells of the object; its `size` is that of the data on its way."""
+        return parse_object_headers(self._object.name, self._opened().headers)
+
+    def __aiter__(self) -> Self:
+        self._opened()
+        return self
+
+    async def __anext__(self) -> bytes:
+        return await self._opened().__anext__()
+
+    def _opened(self) -> Body:
+        if self._body is None:
+            raise UsageError(f"object {self._object.name!r}: read it inside an 'async with'")
+        return self._body
+
+
+async def _read_file(path: str | os.PathLike[str]) -> AsyncIterator[bytes]:
+    async with aiofiles.open(path, "rb") as file:
+        while chunk := await file.read(_READ_SIZE):
+            yield chunk

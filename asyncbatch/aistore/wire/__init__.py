@@ -1,0 +1,40 @@
+"""AIStore's protocol, sans-IO: requests out as plain values, responses in as bytes and headers.
+
+Facts: `docs/aistore-wire.md`.
+"""
+
+from __future__ import annotations
+
+from ._errors import parse_error
+from ._getbatch import encode_batch, fault_of, member_name
+from ._objects import (
+    ObjectInfo,
+    bucket_path,
+    bucket_query,
+    encode_action,
+    encode_listing,
+    object_path,
+    parse_buckets,
+    parse_listing,
+    parse_object_headers,
+    range_header,
+)
+from ._request import WireRequest
+
+__all__ = [
+    "ObjectInfo",
+    "WireRequest",
+    "bucket_path",
+    "bucket_query",
+    "encode_action",
+    "encode_batch",
+    "encode_listing",
+    "fault_of",
+    "member_name",
+    "object_path",
+    "parse_buckets",
+    "parse_error",
+    "parse_listing",
+    "parse_object_headers",
+    "range_header",
+]

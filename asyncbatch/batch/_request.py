@@ -1,0 +1,231 @@
+"""What a batch asks for: entries, and how they are to be answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, Self, TypedDict
+
+from ..codecs._formats import parse_format
+from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+__all__ = ["BatchOptions", "BatchRequest", "BucketRef", "Entry", "ObjectRef", "make_request"]
+
+
+class BucketRef(Protocol):
+    """Where an object lives. Every client's bucket is one."""
+
+    @property
+    def name(self) -> str:
+        """The bucket's name."""
+        ...
+
+    @property
+    def provider(self) -> str:
+        """What the bucket is in, such as ``"ais"`` or ``"s3"``."""
+        ...
+
+    @property
+    def namespace(self) -> str | None:
+        """The bucket's namespace, if its provider has them."""
+        ...
+
+
+class ObjectRef(Protocol):
+    """An object in a bucket. Every client's object is one."""
+
+    @property
+    def name(self) -> str:
+        """The object's name."""
+        ...
+
+    @property
+    def bucket(self) -> BucketRef:
+        """The bucket it lives in."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One thing asked for: an object, a file inside a shard, or a range of either.
+
+    Attributes:
+        name: The object.
+        bucket: Its bucket.
+        provider: Where the bucket lives.
+        namespace: The bucket's namespace, or None.
+        archpath: A file inside the object, which then is an archive; None for the object itself.
+        start: First byte wanted.
+        length: Bytes wanted; None for all from `start`.
+        opaque: The caller's own bytes, handed back with the item.
+    """
+
+    name: str
+    bucket: str
+    provider: str
+    namespace: str | None = None
+    archpath: str | None = None
+    start: int = 0
+    length: int | None = None
+    opaque: bytes | None = None
+
+
+class BatchOptions(TypedDict, total=False):
+    """The keyword options of `BatchRequest`, for calls that pass them on."""
+
+    output_format: str
+    continue_on_err: bool
+    only_obj_name: bool
+    streaming: bool
+    colocation: int
+
+
+class BatchRequest:
+    """A list of entries to be fetched in one batch, in order; entries may repeat.
+
+    A batch takes a copy when it starts, so that a request can be changed and used again.
+
+    Args:
+        output_format: The archive that carries the items: ``".tar"``, ``".tar.gz"`` or ``".tgz"``,
+            ``".tar.lz4"``. Its choice is one of speed only.
+        continue_on_err: Whether an entry that cannot be delivered becomes an item with an error. If not, the
+            first one raises.
+        only_obj_name: Whether members of the archive are named without the bucket.
+        streaming: Whether the server sends each item as it has it, instead of assembling the batch first.
+        colocation: AIStore's hint that the objects live together: 0 none, 1 or 2 the same target.
+
+    Raises:
+        UsageError: if the format or the colocation is not known.
+    """
+
+    def __init__(
+        self,
+        *,
+        output_format: str = ".tar",
+        continue_on_err: bool = False,
+        only_obj_name: bool = False,
+        streaming: bool = True,
+        colocation: int = 0,
+    ) -> None:
+        self.output_format = parse_format(output_format).name
+        if colocation not in {0, 1, 2}:
+            raise UsageError(f"colocation={colocation!r}: it is 0, 1 or 2")
+        self.continue_on_err = continue_on_err
+        self.only_obj_name = only_obj_name
+        self.streaming = streaming
+        self.colocation = colocation
+        self._entries: list[Entry] = []
+
+    def add_object_request(
+        self,
+        obj: ObjectRef,
+        *,
+        archpath: str | None = None,
+        opaque: bytes | None = None,
+        start: int = 0,
+        length: int | None = None,
+    ) -> None:
+        """Add an entry.
+
+        Args:
+            obj: The object, such as ``bucket.object("name")``.
+            archpath: A file inside the object, which then is an archive.
+            opaque: Bytes of your own, handed back in the item's metadata.
+            start: First byte wanted; with `archpath`, of the file inside.
+            length: Bytes wanted; None for all from `start`.
+
+        Raises:
+            UsageError: if the entry could never be answered.
+        """
+        entry = Entry(
+            name=obj.name,
+            bucket=obj.bucket.name,
+            provider=obj.bucket.provider,
+            namespace=obj.bucket.namespace,
+            archpath=archpath,
+            start=start,
+            length=length,
+            opaque=opaque,
+        )
+        _check_entry(entry, len(self._entries))
+        self._entries.append(entry)
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """What was added so far, in order."""
+        return tuple(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __repr__(self) -> str:
+        return (
+            f"<BatchRequest of {len(self)} entries, output_format={self.output_format!r}, "
+            f"continue_on_err={self.continue_on_err}, streaming={self.streaming}>"
+        )
+
+    def copy(self) -> Self:
+        """Return a request of the same options and entries that changes on its own."""
+        return self.with_entries(self._entries)
+
+    def with_entries(self, entries: Iterable[Entry]) -> Self:
+        """Return a request of the same options for other entries."""
+        other = type(self)(
+            output_format=self.output_format,
+            continue_on_err=self.continue_on_err,
+            only_obj_name=self.only_obj_name,
+            streaming=self.streaming,
+            colocation=self.colocation,
+        )
+        other._entries = list(entries)  # noqa: SLF001 - of its own class
+        return other
+
+
+def _check_entry(entry: Entry, index: int) -> None:
+    if not entry.name:
+        raise UsageError("the object's name is empty", index=index)
+    if entry.archpath is not None and not entry.archpath:
+        raise UsageError(f"object {entry.name!r}: archpath is empty; leave it out", index=index)
+    if entry.start < 0:
+        raise UsageError(f"object {entry.name!r}: start={entry.start} is negative", index=index)
+    if entry.length is not None and entry.length <= 0:
+        raise UsageError(
+            f"object {entry.name!r}: length={entry.length}; it is positive, or None for all from start",
+            index=index,
+        )
+
+
+def make_request(
+    wanted: BatchRequest | Iterable[str | ObjectRef],
+    bucket: BucketRef | None,
+    options: BatchOptions,
+    make_object: Callable[[BucketRef, str], ObjectRef],
+) -> BatchRequest:
+    """Make a request of what a client's `get_batch` takes: a request, or names and objects.
+
+    Args:
+        wanted: A request, which then has its options already; or names of objects in `bucket`; or objects.
+        bucket: Where the names are.
+        options: For the request to be made.
+        make_object: Makes an object of a bucket and a name.
+
+    Raises:
+        UsageError: for names without a bucket, and for options that would have no effect.
+    """
+    if isinstance(wanted, BatchRequest):
+        if options or bucket is not None:
+            raise UsageError("bucket and options belong into the BatchRequest, and have no effect beside it")
+        return wanted
+    if isinstance(wanted, str):
+        raise UsageError(f"pass a list of names, not one name; ask for [{wanted!r}]")
+    request = BatchRequest(**options)
+    for index, one in enumerate(wanted):
+        if isinstance(one, str):
+            if bucket is None:
+                raise UsageError(f"object {one!r} is a name: say in which bucket=", index=index)
+            request.add_object_request(make_object(bucket, one))
+        else:
+            request.add_object_request(one)
+    return request

@@ -1,0 +1,7 @@
+"""HTTP for the clients: one request, its response as a stream of raw chunks, errors of our own tree."""
+
+from __future__ import annotations
+
+from ._http import DEFAULT_TIMEOUT, Body, open_http_client, read_body, read_start, send
+
+__all__ = ["DEFAULT_TIMEOUT", "Body", "open_http_client", "read_body", "read_start", "send"]

@@ -1,0 +1,117 @@
+"""The way to httpx: requests out, bodies in as raw chunks, errors in our own tree."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Self
+
+import httpx
+
+from ..errors import LimitExceededError
+from ._errors import translated_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["DEFAULT_TIMEOUT", "Body", "open_http_client", "read_body", "read_start", "send"]
+
+# A batch that is assembled before it is sent keeps silent for up to 40 s (AIStore, multipart mode).
+DEFAULT_TIMEOUT: Final = httpx.Timeout(60.0, connect=10.0)
+
+_MAX_CONNECTIONS: Final = 100
+
+
+def open_http_client(*, timeout: httpx.Timeout | float | None) -> httpx.AsyncClient:
+    """Make the client that is used unless the user brings one."""
+    return httpx.AsyncClient(
+        timeout=timeout,
+        limits=httpx.Limits(max_connections=_MAX_CONNECTIONS, max_keepalive_connections=_MAX_CONNECTIONS),
+        follow_redirects=False,
+    )
+
+
+async def send(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+    """Send a request and return the response with its body still to be read. Redirects are not followed.
+
+    Raises:
+        TransportError: if there was no answer.
+    """
+    # Compressed on the way, a body would not be the bytes that were stored.
+    request.headers["accept-encoding"] = "identity"
+    with translated_errors(f"{request.method} {_without_query(request.url)}"):
+        return await client.send(request, stream=True, follow_redirects=False)
+
+
+class Body:
+    """The body of a response as it arrives: an async iterator of chunks of the size that the network gave.
+
+    Raises:
+        TransportError: while iterating, if the body breaks off.
+    """
+
+    def __init__(self, response: httpx.Response) -> None:
+        self._response = response
+        self._chunks = response.aiter_raw()
+        self._what = f"body of {response.request.method} {_without_query(response.url)}"
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The response's headers."""
+        return self._response.headers
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        with translated_errors(self._what):
+            return await self._chunks.__anext__()
+
+    async def aclose(self) -> None:
+        """Close the response, and with it a connection whose body was not read to its end."""
+        await self._response.aclose()
+
+
+async def read_body(response: httpx.Response, *, maximum: int, what: str) -> bytes:
+    """Read a whole body and close the response.
+
+    Args:
+        response: As `send` returned it.
+        maximum: Bytes that may be held: the limit `max_item_size`.
+        what: What the body is, for the error.
+
+    Raises:
+        LimitExceededError: before more than `maximum` bytes are held.
+        TransportError: if the body breaks off.
+    """
+    body = Body(response)
+    parts: list[bytes] = []
+    held = 0
+    try:
+        async for chunk in body:
+            held += len(chunk)
+            if held > maximum:
+                raise LimitExceededError("max_item_size", held, maximum, what=what)
+            parts.append(chunk)
+    finally:
+        await body.aclose()
+    return b"".join(parts)
+
+
+async def read_start(response: httpx.Response, size: int) -> bytes:
+    """Read a body that should be small, up to about `size` bytes of it, and close the response.
+
+    Raises:
+        TransportError: if the body breaks off.
+    """
+    body = Body(response)
+    start = b""
+    try:
+        while len(start) < size and (chunk := await anext(body, b"")):
+            start += chunk
+    finally:
+        await body.aclose()
+    return start
+
+
+def _without_query(url: httpx.URL) -> str:
+    """Return a URL for people: signatures and tokens travel in queries."""
+    return str(url.copy_with(query=None, userinfo=b""))
