@@ -77,17 +77,32 @@ class Connection:
         maximum = self.limits.max_item_size
         return response, await read_body(response, maximum=maximum, what=f"answer to {request.path}")
 
-    async def upload(self, request: WireRequest, body: bytes | AsyncIterable[bytes]) -> None:
-        """Send a request whose body may be large or a stream: once, to the target that the proxy names."""
-        response = await send(self._http, self._make(request, self._url(request), b""))
-        # A server that redirects nobody has taken the empty body for the object; the real one replaces it.
+    async def upload(
+        self, request: WireRequest, body: bytes | AsyncIterable[bytes], size: int | None
+    ) -> None:
+        """Send a request whose body may be large or a stream: once, to the target that the proxy names.
+
+        Args:
+            request: Without its body.
+            body: To be read once.
+            size: Bytes of the body if it is a stream of known length.
+
+        Raises:
+            RemoteError, TransportError: as `open` does.
+        """
         url = self._url(request)
+        response = await send(self._http, self._make(request, url, b""))
         if response.status_code in _REDIRECTS:
             url = await self._target(response)
         else:
+            # A server that redirects nobody has taken the empty body for the object; the real one replaces it.
             await self._raise_for_status(request, response)
             await response.aclose()
-        response = await send(self._http, self._make(request, url, body))
+        upload = self._make(request, url, body)
+        if size is not None:
+            upload.headers["content-length"] = str(size)
+            upload.headers.pop("transfer-encoding", None)
+        response = await send(self._http, upload)
         await self._raise_for_status(request, response)
         await response.aclose()
 

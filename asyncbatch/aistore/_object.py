@@ -103,16 +103,16 @@ class Object:
         Raises:
             BucketNotFoundError: if there is no such bucket.
             RemoteError, TransportError: as the server and the network have it; the object is as it was.
-            OSError: if the file cannot be read.
+            OSError: if the file cannot be read, or changes its size meanwhile.
         """
+        request = self._request("PUT")
         if isinstance(data, bytes | bytearray | memoryview):
-            await self._connection.upload(self._request("PUT"), bytes(data))
+            await self._connection.upload(request, bytes(data), None)
         elif isinstance(data, str | os.PathLike):
             size = (await aiofiles.os.stat(data)).st_size
-            request = self._request("PUT", headers={"Content-Length": str(size)})
-            await self._connection.upload(request, _read_file(data))
+            await self._connection.upload(request, _read_file(data, size), size)
         else:
-            await self._connection.upload(self._request("PUT"), data)
+            await self._connection.upload(request, data, None)
 
     async def head(self) -> ObjectInfo:
         """Return what the server knows of the object.
@@ -194,7 +194,13 @@ class ObjectBody:
         return self._body
 
 
-async def _read_file(path: str | os.PathLike[str]) -> AsyncIterator[bytes]:
+async def _read_file(path: str | os.PathLike[str], size: int) -> AsyncIterator[bytes]:
+    left = size
     async with aiofiles.open(path, "rb") as file:
         while chunk := await file.read(_READ_SIZE):
+            left -= len(chunk)
+            if left < 0:
+                break
             yield chunk
+    if left:
+        raise OSError(f"{os.fspath(path)!r} changed while it was read: it had {size} bytes at first")
