@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final, Self, Unpack
+from typing import TYPE_CHECKING, Final, Unpack
 
+from .._closing import AsyncCloseable
 from ..batch import BatchStream, make_request
 from ..errors import UsageError
 from ..limits import DEFAULT_LIMITS
@@ -18,7 +19,6 @@ from .wire import WireRequest, bucket_path, encode_action, parse_buckets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from types import TracebackType
 
     import httpx
 
@@ -31,7 +31,7 @@ __all__ = ["Client"]
 _PROVIDERS: Final = {"s3": "aws", "gs": "gcp", "az": "azure", "oc": "oci"}
 
 
-class Client:
+class Client(AsyncCloseable):
     """A client of an AIStore cluster, to be used with ``async with``.
 
     Args:
@@ -66,14 +66,6 @@ class Client:
 
     def __repr__(self) -> str:
         return f"<aistore.Client {self._connection.endpoint}>"
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     async def aclose(self) -> None:
         """Close all connections, and with them what is still being read. May be called again."""

@@ -95,7 +95,7 @@ class Connection:
         if response.status_code in _REDIRECTS:
             url = await self._target(response)
         else:
-            # A server that redirects nobody has taken the empty body for the object; the real one replaces it.
+            # A server that redirects nobody took the empty body for the object; the real one replaces it.
             await self._raise_for_status(request, response)
             await response.aclose()
         upload = self._make(request, url, body)

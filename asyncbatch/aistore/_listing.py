@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
+from .._closing import AsyncCloseable
 from ..errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
-    from types import TracebackType
 
 __all__ = ["Listing"]
 
 T = TypeVar("T")
 
 
-class Listing(Generic[T]):
+class Listing(AsyncCloseable, Generic[T]):
     """An async iterator over the entries of a listing. One task may read it.
 
     Args:
@@ -48,14 +48,6 @@ class Listing(Generic[T]):
         finally:
             self._fetching = False
         self._entries = iter(entries)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     async def aclose(self) -> None:
         """Fetch no more pages, and drop what was not read."""

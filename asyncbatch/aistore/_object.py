@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Final, Self, TypeAlias
 import aiofiles
 import aiofiles.os
 
+from .._closing import AsyncCloseable
 from ..errors import ObjectNotFoundError, RemoteError, UsageError
 from ..transport import Body, read_body
 from .wire import WireRequest, bucket_query, object_path, parse_object_headers, range_header
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator
-    from types import TracebackType
 
     import httpx
 
@@ -154,7 +154,7 @@ class Object:
         )
 
 
-class ObjectBody:
+class ObjectBody(AsyncCloseable):
     """The data of an object as it arrives: an async iterator of chunks. Made by `Object.open`."""
 
     def __init__(self, obj: Object, start: int, length: int | None, archpath: str | None) -> None:
@@ -165,11 +165,6 @@ class ObjectBody:
     async def __aenter__(self) -> Self:
         self._body = Body(await self._object._open(*self._range))  # noqa: SLF001 - the two make one reader
         return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     async def aclose(self) -> None:
         """End the transfer. May be called again."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+from .._closing import AsyncCloseable
 from ..codecs._events import MemberStart, WholeMember
 from ..codecs._formats import parse_format
 from ..errors import UsageError
@@ -12,8 +13,6 @@ from ._events import EventStream
 from ._sources import iterate_source
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from ..codecs._events import MemberKind
     from ..limits import Limits
     from ._sources import Source
@@ -48,7 +47,7 @@ def open_archive(
     return Archive(EventStream(iterate_source(source), archive_format, limits=limits, strict=strict))
 
 
-class Archive:
+class Archive(AsyncCloseable):
     """An async iterator over the members of an archive. Made by `open_archive`.
 
     A member can be read until the next one is asked for; what is not read is skipped. The archive closes
@@ -61,14 +60,6 @@ class Archive:
     def __init__(self, stream: EventStream) -> None:
         self._stream = stream
         self._ended = False
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     async def aclose(self) -> None:
         """Close the source; nothing more can be read. May be called again."""
@@ -188,9 +179,11 @@ class ArchiveMember:
     async def __anext__(self) -> bytes:
         if self._stream.current is not self:
             raise self._refusal()
-        data, self._data = self._data, b""
-        if data is None and (data := await self._stream.next_data()):
-            self._data = None
+        data = self._data
+        if data is None:
+            data = await self._stream.next_data()
+        if data is None or self._data is not None:
+            self._data = b""  # there is no more
         if not data:
             raise StopAsyncIteration
         return data

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Self
 
+from .._closing import AsyncCloseable
 from ..archive import ArchiveMember
 from ..archive._events import EventStream
 from ..archive._sources import iterate_source
@@ -27,7 +28,6 @@ from ._item import BatchItem, BatchStats, ItemMetadata
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator
-    from types import TracebackType
 
     from ..limits import Limits
     from ._request import BatchRequest
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["BatchMember", "BatchMembers", "BatchStream"]
 
 
-class BatchStream:
+class BatchStream(AsyncCloseable):
     """An async iterator over the items of one batch, in the order of the request.
 
     Items come whole by iterating, all at once by `read_all`, or in chunks by `members`. The request is sent
@@ -97,11 +97,6 @@ class BatchStream:
     async def __aenter__(self) -> Self:
         await self._open()
         return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     async def aclose(self) -> None:
         """Drop what was not read and end the transfer. May be called again."""
@@ -312,7 +307,7 @@ class BatchStream:
         )
 
 
-class BatchMembers:
+class BatchMembers(AsyncCloseable):
     """An async iterator over the members of a batch. Made by `BatchStream.members`.
 
     A member can be read until the next one is asked for; what is not read is skipped. Iterating raises what
@@ -327,14 +322,6 @@ class BatchMembers:
 
     async def __anext__(self) -> BatchMember:
         return await self._batch._next_member()  # noqa: SLF001 - the two make one reader
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     async def aclose(self) -> None:
         """Close the batch."""
