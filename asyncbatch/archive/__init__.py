@@ -1,7 +1,8 @@
-"""An async source of bytes and a decoder make an async iterator of members."""
+"""Archives from bytes and to bytes: a source and a decoder give members, members and an encoder bytes."""
 
 from __future__ import annotations
 
+from ._encode import EncodedArchive, EncodeMember, encode_archive
 from ._reader import Archive, ArchiveMember, open_archive
 
-__all__ = ["Archive", "ArchiveMember", "open_archive"]
+__all__ = ["Archive", "ArchiveMember", "EncodeMember", "EncodedArchive", "encode_archive", "open_archive"]
