@@ -70,7 +70,7 @@ def build(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """All tests, and every branch covered; or those that are named, as in ``nox -s tests -- tests/codecs``."""
+    """All tests, with every branch covered; or those that are named: ``nox -s tests -- tests/codecs``."""
     install_groups(session, "test")
     session.install("-e", ".[all]")
     session.run(
