@@ -87,9 +87,6 @@ class _ObjectName(Convertor[str]):
     def convert(self, value: str) -> str:
         return value
 
-    def to_string(self, value: str) -> str:
-        return value
-
 
 register_url_convertor("object_name", _ObjectName())
 

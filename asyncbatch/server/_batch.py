@@ -26,7 +26,7 @@ from ._getbatch import RangeError, parse_batch
 from ._objects import open_source
 from ._redirect import PROXY_ID, Tickets, is_redirected, redirect
 from ._store import MissingError, NoSuchBucketError, StoreError
-from ._stream import CHUNK_SIZE, Body, CutError, StreamResponse, read_body
+from ._stream import CHUNK_SIZE, Body, CutError, StreamResponse, read_body, watching
 from ._target import bucket_of
 
 if TYPE_CHECKING:
@@ -118,11 +118,11 @@ class Batches:
             )
         survey = self._survey(batch, f"x-get-batch[{job}]-{where}")
         outcomes: list[Outcome] = []
-        with closing(survey):
+        async with watching(request.receive) as gone:
             while some := await run_sync(list, islice(survey, _SURVEYED_PER_HOP)):
-                if await request.is_disconnected():
-                    return Response()
                 outcomes += some
+                if gone.done():
+                    return Response()
         boundary = secrets.token_hex(30)
         archive = _compress(self._encode_promised(batch, outcomes), batch.format)
         return StreamResponse(
@@ -171,7 +171,7 @@ class Batches:
         for entry in batch.entries:
             try:
                 with self._open(entry) as source:
-                    yield entry.cut(source.size)[1]
+                    _, length = entry.cut(source.size)
             except RangeError as error:
                 raise ApiError(400, str(error), code="ErrRangeNotSatisfiable") from None
             except (StoreError, OSError) as error:
@@ -185,6 +185,8 @@ class Batches:
                     ) from None
                 allowed -= 1
                 yield answer.message
+            else:
+                yield length  # with nothing open: nobody closes a generator that a thread may be in
 
     def _encode_promised(self, batch: Batch, outcomes: list[Outcome]) -> Generator[Buffer]:
         """Yield the tar that the metadata announced, or none."""

@@ -9,6 +9,7 @@ from anyio.to_thread import run_sync
 from starlette.responses import Response
 
 from ._errors import ApiError
+from ._json import answer_json
 from ._listing import answer_listing, parse_listing
 from ._target import bucket_of, provider_of, read_action
 
@@ -50,10 +51,7 @@ class Buckets:
         names = await run_sync(self._store.list_buckets) if local else []
         namespace = {"uuid": "", "name": ""}
         buckets = [{"name": name, "provider": "ais", "namespace": namespace} for name in names]
-        return Response(
-            json.dumps(buckets, ensure_ascii=False, separators=(",", ":")),
-            media_type="application/json; charset=utf-8",
-        )
+        return answer_json(buckets)
 
     async def list_objects(self, request: Request) -> ASGIApp:
         """Answer with a page of a bucket's objects."""

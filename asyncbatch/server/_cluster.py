@@ -8,9 +8,10 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from ._errors import ApiError
+from ._json import answer_json
 from ._redirect import PROXY_ID, TARGET_ID, base_url
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Cluster:
             raise ApiError(501, f'what="{what}" is not supported by this server; "smap" is')
         url = base_url(request)
         proxy = _node(url, "proxy", PROXY_ID)
-        return JSONResponse(
+        return answer_json(
             {
                 "pmap": {PROXY_ID: proxy},
                 "proxy_si": proxy,

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from ._json import dump_json
 from ._redirect import PROXY, TARGET, is_redirected
 from ._store import (
     BucketExistsError,
@@ -96,8 +97,7 @@ async def _answer(request: Request, error: Exception) -> Response:
     if request.method == "HEAD":
         # A body is not allowed. A header is, but holds ASCII only.
         headers["Hdr-Error"] = json.dumps(facts, separators=(",", ":"))
-    body = json.dumps(facts, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
-    return Response(body, error.status, headers, "application/json")
+    return Response(dump_json(facts), error.status, headers, "application/json")
 
 
 async def _answer_unrouted(request: Request, _error: Exception) -> Response:

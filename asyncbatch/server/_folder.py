@@ -42,6 +42,7 @@ __all__ = ["FolderStore"]
 _HIDDEN: Final = ".asyncbatch"
 _NEW_BUCKET: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")  # AIStore's rule
 _MAX_NAME: Final = 4096
+_MAX_DEPTH: Final = 200  # folders; the standard library removes them by recursion
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Opening a FIFO would wait for its other end without O_NONBLOCK.
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -298,7 +299,13 @@ def _is_text(name: str) -> bool:
 def _split(name: str) -> list[str]:
     """Split an object's name into the components of its path."""
     parts = name.split("/")
-    if "\0" in name or not _is_text(name) or len(name) > _MAX_NAME or not {"", ".", ".."}.isdisjoint(parts):
+    if (
+        not {"", ".", ".."}.isdisjoint(parts)
+        or "\0" in name
+        or not _is_text(name)
+        or len(name) > _MAX_NAME
+        or len(parts) > _MAX_DEPTH
+    ):
         raise InvalidNameError(f'invalid object name "{name}"')
     return parts
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.responses import Response
 
 from ._errors import ApiError
+from ._json import answer_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,8 +96,7 @@ def answer_listing(listing: Listing, page: Page, *, packed: bool) -> Response:
         "entries": [_entry(info, listing.props) for info in page.objects],
         "flags": 0,
     }
-    text = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
-    return Response(text, media_type="application/json; charset=utf-8")
+    return answer_json(answer)
 
 
 def _entry(info: ObjectInfo, props: frozenset[str]) -> dict[str, Any]:

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 __all__ = ["running", "serve"]
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-_KEEP_ALIVE: Final = (
-    75  # seconds; more than clients keep idle connections, so that they close them and not we
-)
+# Rounds of the loop, more than pass between asyncio's accept() and the beginning of a connection.
+_ROUNDS_OF_ACCEPT: Final = 5
+# Seconds. Clients give up idle connections sooner, and so never meet a closed one.
+_KEEP_ALIVE: Final = 75
 
 
 async def serve(
@@ -135,6 +136,8 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002
         for server in self.servers:
             server.close()
+        for _ in range(_ROUNDS_OF_ACCEPT):
+            await asyncio.sleep(0)
         connections, tasks = self.server_state.connections, self.server_state.tasks
         for connection in list(connections):
             connection.shutdown()  # closes idle ones; busy ones close after their answer
@@ -160,16 +163,13 @@ async def _wait(tasks: set[asyncio.Task[None]], timeout: float | None) -> None: 
 @contextmanager
 def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
     """Set `stop` at SIGINT and SIGTERM, instead of whatever they did before and will do afterwards."""
-    if threading.current_thread() is not threading.main_thread():
-        # No other thread may handle signals.
-        yield
-        return
+    in_main = threading.current_thread() is threading.main_thread()  # no other thread may handle signals
     loop = asyncio.get_running_loop()
 
     def handle(_number: int, _frame: FrameType | None) -> None:
         loop.call_soon_threadsafe(stop.set)
 
-    before = {number: signal.signal(number, handle) for number in _SIGNALS}
+    before = {number: signal.signal(number, handle) for number in _SIGNALS if in_main}
     try:
         yield
     finally:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..codecs import TarDecoder
 from ..codecs._backends import crc32, raw_decompressobj
-from ..codecs._events import MemberData, MemberEnd, MemberStart, WholeMember
+from ..codecs._events import MemberData, MemberStart, WholeMember
 from ..codecs._gzip import GzipDecompressor
 from ..codecs._lz4 import Lz4Decompressor
 from ..errors import AsyncBatchError
@@ -118,9 +118,6 @@ class _Reader(io.RawIOBase):
         self._stored = stored
         self._max_read = max_read
         self._at = 0
-
-    def seekable(self) -> bool:
-        return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._stored.size}[whence]
@@ -229,14 +226,14 @@ def _inflate(stored: StoredObject, offset: int, packed: zipfile.ZipInfo) -> Iter
     inflater = raw_decompressobj()
     compressed = read_range(stored, offset, packed.compress_size)
     unread, size, checksum = b"", 0, 0
-    while size <= packed.file_size:
+    while True:
         if not unread:
             unread = next(compressed, b"")
         data = inflater.decompress(unread, CHUNK_SIZE)
-        if not data and not unread:
+        size += len(data)
+        if (not data and not unread) or size > packed.file_size:
             break
         unread = inflater.unconsumed_tail if not inflater.eof else b""
-        size += len(data)
         checksum = crc32(data, checksum)
         yield data
     if (size, checksum) != (packed.file_size, packed.CRC):
@@ -257,10 +254,9 @@ def _member_data(first: WholeMember | MemberStart, events: Iterator[Event]) -> I
         yield first.data
         return
     for event in events:
-        if isinstance(event, MemberData):
-            yield event.data
-        elif isinstance(event, MemberEnd):
+        if not isinstance(event, MemberData):
             return
+        yield event.data
 
 
 def _decode(stored: StoredObject, decompressor: Decompressor) -> Iterator[Event]:
@@ -271,8 +267,4 @@ def _decode(stored: StoredObject, decompressor: Decompressor) -> Iterator[Event]
             decoder.feed(data)
             yield from decoder
     decompressor.feed_eof()
-    for data in decompressor:
-        decoder.feed(data)
-        yield from decoder
     decoder.feed_eof()
-    yield from decoder

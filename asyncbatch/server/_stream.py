@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import asynccontextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
@@ -18,14 +19,14 @@ from anyio.to_thread import run_sync
 from ._errors import ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import AsyncIterator, Generator, Mapping
 
     from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
 
     from ..codecs._events import Buffer
 
-__all__ = ["CHUNK_SIZE", "Body", "CutError", "StreamResponse", "read_body"]
+__all__ = ["CHUNK_SIZE", "Body", "CutError", "StreamResponse", "read_body", "watching"]
 
 CHUNK_SIZE: Final = 262_144
 """Bytes at which a chunk of a body is sent."""
@@ -129,9 +130,8 @@ class StreamResponse:
             self._body.close()
 
     async def _pump(self, receive: Receive, send: Send) -> None:
-        gone = asyncio.create_task(_wait_until_gone(receive))
         chunk = self._first
-        try:
+        async with watching(receive) as gone:
             while not gone.done():
                 if chunk or self._body.done:
                     await send(
@@ -140,15 +140,23 @@ class StreamResponse:
                     if self._body.done:
                         break
                 chunk = await run_sync(self._body.fill)
-        finally:
-            gone.cancel()
-            with CancelScope(shield=True):
-                await asyncio.wait([gone])
 
 
-async def _wait_until_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+@asynccontextmanager
+async def watching(receive: Receive) -> AsyncIterator[asyncio.Task[None]]:
+    """Watch a client whose request was read: the task is done when it is gone."""
+
+    async def wait_until_gone() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    task = asyncio.create_task(wait_until_gone())
+    try:
+        yield task
+    finally:
+        task.cancel()
+        with CancelScope(shield=True):
+            await asyncio.wait([task])
 
 
 async def read_body(request: Request, limit: int) -> bytes:
