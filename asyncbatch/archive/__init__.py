@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 from ._encode import EncodedArchive, EncodeMember, encode_archive
+from ._extract import ExtractResult
 from ._reader import Archive, ArchiveMember, open_archive
 
-__all__ = ["Archive", "ArchiveMember", "EncodeMember", "EncodedArchive", "encode_archive", "open_archive"]
+__all__ = [
+    "Archive",
+    "ArchiveMember",
+    "EncodeMember",
+    "EncodedArchive",
+    "ExtractResult",
+    "encode_archive",
+    "open_archive",
+]

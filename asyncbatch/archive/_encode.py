@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypedDict
 
+from .._closing import AsyncCloseable
 from ..codecs._formats import open_compressor, parse_format
 from ..codecs._tar_encoder import TarEncoder
 from ..errors import LimitExceededError, UnsupportedFormatError, UsageError
@@ -15,7 +16,6 @@ from ..limits import DEFAULT_LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
-    from types import TracebackType
 
     from ..codecs._compress import Compressor
     from ..codecs._events import Buffer, MemberKind
@@ -101,7 +101,7 @@ def encode_archive(
     return EncodedArchive(members, encoder, open_compressor(archive_format.compression), limits=limits)
 
 
-class EncodedArchive:
+class EncodedArchive(AsyncCloseable):
     """An async iterator over the bytes of an archive in the making. Made by `encode_archive`.
 
     Members are asked for as their bytes are taken. Chunks have about 64 to 256 KiB; larger pieces of data go
@@ -131,14 +131,6 @@ class EncodedArchive:
         self._chunks = chunks if compressor is None else _gather(_compress(chunks, compressor))
         self._error: Exception | None = None
         self._reading = False
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     async def aclose(self) -> None:
         """Stop, and close the members and the data in use. May be called again.

@@ -10,11 +10,15 @@ from ..codecs._formats import parse_format
 from ..errors import UsageError
 from ..limits import DEFAULT_LIMITS
 from ._events import EventStream
+from ._extract import extract
 from ._sources import iterate_source
 
 if TYPE_CHECKING:
+    import os
+
     from ..codecs._events import MemberKind
     from ..limits import Limits
+    from ._extract import ExtractResult
     from ._sources import Source
 
 __all__ = ["Archive", "ArchiveMember", "open_archive"]
@@ -92,6 +96,28 @@ class Archive(AsyncCloseable):
         await self.aclose()
         raise StopAsyncIteration
 
+    async def extract_all(self, destination: str | os.PathLike[str]) -> ExtractResult:
+        """Write the members that are still to come into a folder, and nothing outside of it.
+
+        Whatever the members' names and links say, and whatever links are in the folder or are put there
+        meanwhile: no link is followed on the way to a file, and links that would lead outside are not made.
+        Files have their names when they are whole, and replace what has their name already. Owners, and
+        permissions beyond ``rwx`` and the umask, are not taken over; folders get no time.
+
+        When it fails, or is cancelled, what was extracted stays, whole, and nothing half-written does.
+
+        Args:
+            destination: Made if it does not exist. Best an empty folder.
+
+        Raises:
+            FormatError: For a damaged archive, and for a member that leads outside of the destination.
+            UnsupportedFormatError: For devices and FIFOs: to skip them, iterate over the members.
+            UsageError: If a folder of the destination has a file's name.
+            LimitExceededError: If a limit of `Limits` was met.
+            OSError: What the system says, such as that the disk is full.
+        """
+        return await extract(self, destination)
+
 
 class ArchiveMember:
     """A member of an open archive; iterate over it for its data in chunks, or `read` it whole."""
@@ -121,6 +147,11 @@ class ArchiveMember:
     def kind(self) -> MemberKind:
         """What the member is: ``"file"``, ``"dir"``, ``"symlink"``, ``"hardlink"`` and so on."""
         return self._event.kind
+
+    @property
+    def offset(self) -> int:
+        """Where its data begins, in bytes from the start of the archive, decompressed."""
+        return self._event.offset
 
     @property
     def is_file(self) -> bool:
