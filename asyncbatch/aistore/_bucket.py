@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from ..errors import BucketNotFoundError, RemoteError
+from ..errors import BucketNotFoundError, FormatError, RemoteError
 from ._listing import Listing
 from ._object import Object
 from .wire import WireRequest, bucket_path, bucket_query, encode_action, encode_listing, parse_listing
@@ -100,7 +100,10 @@ class Bucket:
             nonlocal token, uuid
             body = encode_listing(prefix=prefix, page_size=page_size, token=token, uuid=uuid)
             _, page = await self._connection.read(self._request("GET", body))
+            before = token
             objects, token, uuid = parse_listing(page)
+            if token and token == before:
+                raise FormatError(f"the listing stands still at {token!r}", codec="aistore", offset=0)
             return objects, bool(token)
 
         return Listing(fetch)

@@ -10,12 +10,12 @@ from ..batch import BatchStream, make_request
 from ..errors import UsageError
 from ..limits import DEFAULT_LIMITS
 from ..loader import BatchLoader
-from ..transport import DEFAULT_TIMEOUT, open_http_client
+from ..transport import DEFAULT_TIMEOUT, open_http_client, public_url
 from ._batch import GetBatchSource
 from ._bucket import Bucket
 from ._http import Connection
 from ._listing import Listing
-from .wire import WireRequest, bucket_path, encode_action, parse_buckets
+from .wire import WireRequest, bucket_path, check_bucket_name, check_text, encode_action, parse_buckets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,7 +65,7 @@ class Client(AsyncCloseable):
         self._limits = limits
 
     def __repr__(self) -> str:
-        return f"<aistore.Client {self._connection.endpoint}>"
+        return f"<aistore.Client {public_url(self._connection.endpoint)}>"
 
     async def aclose(self) -> None:
         """Close all connections, and with them what is still being read. May be called again."""
@@ -81,10 +81,10 @@ class Client(AsyncCloseable):
             namespace: As ``"@uuid#name"``, or None for the global one.
 
         Raises:
-            UsageError: if the name is empty or has a slash.
+            UsageError: if no bucket can have that name.
         """
-        if not name or "/" in name:
-            raise UsageError(f"bucket name {name!r}: it is not empty and has no slash")
+        check_bucket_name(name)
+        check_text(f"{provider}{namespace}")
         return Bucket(name, _PROVIDERS.get(provider, provider), namespace, self._connection)
 
     def list_buckets(self, *, provider: str = "ais") -> Listing[Bucket]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import httpx
 
 from ..errors import RemoteError, TransportError, UsageError
-from ..transport import read_body, read_start, send
+from ..transport import public_url, read_body, read_start, send
 from .wire import parse_error
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ class Connection:
             url = httpx.URL(endpoint)
         except httpx.InvalidURL as error:
             raise UsageError(f"endpoint {endpoint!r} is no URL: {error}") from error
-        if url.scheme not in {"http", "https"} or not url.host:
+        if not _is_usable(url):
             raise UsageError(f"endpoint {endpoint!r}: it is like http://localhost:8080")
-        self.endpoint = url
+        self.endpoint = url.copy_with(query=None, fragment=None)
         self.limits = limits
         self._http = http
 
@@ -107,8 +107,9 @@ class Connection:
         await response.aclose()
 
     def _url(self, request: WireRequest) -> httpx.URL:
-        base = self.endpoint.raw_path.decode("ascii").partition("?")[0].rstrip("/")
-        path = f"{base}{request.path}?{httpx.QueryParams(request.query)}"
+        path = self.endpoint.raw_path.decode("ascii").rstrip("/") + request.path
+        if request.query:
+            path = f"{path}?{httpx.QueryParams(request.query)}"
         return self.endpoint.copy_with(raw_path=path.encode("ascii"))
 
     def _make(
@@ -121,14 +122,14 @@ class Connection:
         await read_start(response, _MAX_ERROR_BODY)
         location = response.headers.get("location")
         try:
-            if location:
-                return response.url.join(location)
+            if location and _is_usable(url := response.url.join(location)):
+                return url
         except httpx.InvalidURL:
             pass
         raise RemoteError(
             status=response.status_code,
-            message=f"redirected to {location!r}, which is no URL",
-            url=str(response.url.copy_with(query=None)),
+            message=f"redirected to {location!r}, which is no URL to go to",
+            url=public_url(response.url),
         )
 
     async def _raise_for_status(self, request: WireRequest, response: httpx.Response) -> None:
@@ -142,7 +143,12 @@ class Connection:
             response.status_code,
             response.headers,
             body,
-            url=str(response.url.copy_with(query=None)),
+            url=public_url(response.url),
             name=request.name,
             bucket=request.bucket,
         )
+
+
+def _is_usable(url: httpx.URL) -> bool:
+    """Whether a request can be sent there: httpx itself finds out too late, and in as many ways as it has."""
+    return url.scheme in {"http", "https"} and bool(url.host) and (url.port is None or 0 < url.port < 65_536)

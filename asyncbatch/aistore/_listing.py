@@ -44,10 +44,11 @@ class Listing(AsyncCloseable, Generic[T]):
             raise UsageError("this listing is being read by another task already; it has one consumer")
         self._fetching = True
         try:
-            entries, self._more = await self._fetch()
+            entries, more = await self._fetch()
         finally:
             self._fetching = False
-        self._entries = iter(entries)
+        if self._more:  # not closed meanwhile
+            self._entries, self._more = iter(entries), more
 
     async def aclose(self) -> None:
         """Fetch no more pages, and drop what was not read."""

@@ -11,7 +11,7 @@ import aiofiles.os
 from .._closing import AsyncCloseable
 from ..errors import ObjectNotFoundError, RemoteError, UsageError
 from ..transport import Body, read_body
-from .wire import WireRequest, bucket_query, object_path, parse_object_headers, range_header
+from .wire import WireRequest, bucket_query, check_text, object_path, parse_object_headers, range_header
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator
@@ -84,6 +84,7 @@ class Object:
                     f"object {self.name!r}: AIStore reads no range of a file inside a shard by GET; "
                     "ask for it in a batch"
                 )
+            check_text(archpath)
             query["archpath"] = archpath
         response = await self._connection.open(self._request("GET", query=query, headers=headers))
         if headers and response.status_code != 206:
@@ -161,13 +162,18 @@ class ObjectBody(AsyncCloseable):
         self._object = obj
         self._range = start, length, archpath
         self._body: Body | None = None
+        self._state = "new"  # then "open", while a chunk is awaited "being read", and at last "closed"
 
     async def __aenter__(self) -> Self:
+        if self._state != "new":
+            raise self._refusal()
+        self._state = "open"
         self._body = Body(await self._object._open(*self._range))  # noqa: SLF001 - the two make one reader
         return self
 
     async def aclose(self) -> None:
         """End the transfer. May be called again."""
+        self._state = "closed"
         if self._body is not None:
             await self._body.aclose()
 
@@ -181,7 +187,20 @@ class ObjectBody(AsyncCloseable):
         return self
 
     async def __anext__(self) -> bytes:
-        return await self._opened().__anext__()
+        body = self._opened()
+        if self._state != "open":
+            raise self._refusal()
+        self._state = "being read"
+        try:
+            return await body.__anext__()
+        finally:
+            if self._state == "being read":
+                self._state = "open"
+
+    def _refusal(self) -> UsageError:
+        return UsageError(
+            f"object {self._object.name!r}: this body is {self._state} already; it is read once, by one task"
+        )
 
     def _opened(self) -> Body:
         if self._body is None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ..codecs._events import Buffer
 
-__all__ = ["Source", "iterate_source"]
+__all__ = ["Source", "close_source", "iterate_source"]
 
 Source: TypeAlias = "AsyncIterable[Buffer] | Iterable[Buffer] | Buffer | str | os.PathLike[str]"
 
@@ -45,6 +45,13 @@ def iterate_source(source: object) -> AsyncIterator[Any]:
             f"cannot read an archive from {type(source).__name__}: pass a path, bytes or an iterable of bytes"
         )
     return _iterate(source)
+
+
+async def close_source(chunks: object) -> None:
+    """Close what `iterate_source` returned, or an iterator of the caller's own, if it can be closed."""
+    aclose = getattr(chunks, "aclose", None)
+    if aclose is not None:
+        await aclose()
 
 
 async def _read_file(path: str | os.PathLike[str]) -> AsyncIterator[bytes]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 from .._closing import AsyncCloseable
 from ..archive import ArchiveMember
 from ..archive._events import EventStream
-from ..archive._sources import iterate_source
+from ..archive._sources import close_source, iterate_source
 from ..codecs._events import MemberEnd, MemberStart, WholeMember
 from ..errors import (
     BucketNotFoundError,
@@ -108,6 +108,8 @@ class BatchStream(AsyncCloseable):
             self._ended_at = time.perf_counter()
         if self._stream is not None:
             await self._stream.aclose()
+        elif self._answer is not None:  # it came, and will not be read
+            await close_source(self._answer.chunks)
 
     async def _open(self) -> EventStream:
         """Send the request unless that was done."""
@@ -122,13 +124,14 @@ class BatchStream(AsyncCloseable):
             return self._stream
         self._requests += 1
         try:
-            answer = await self._source.open_batch(self._request)
+            self._answer = answer = await self._source.open_batch(self._request)
+            self._names = iter(answer.member_names)
+            if self._state != "open":
+                raise UsageError("this batch was closed while it was opened")
+            self._stream = EventStream(answer.chunks, answer.archive_format, limits=self._limits)
         except BaseException:  # cancellation too: this batch will never have an answer
             await self._close("failed")
             raise
-        self._answer = answer
-        self._names = iter(answer.member_names)
-        self._stream = EventStream(answer.chunks, answer.archive_format, limits=self._limits)
         return self._stream
 
     # -- reading ------------------------------------------------------------------------------------------
@@ -287,6 +290,8 @@ class BatchStream(AsyncCloseable):
         """Pass over the rest of an item that was handed out in chunks and not read to its end."""
         if type(event) is MemberEnd:
             self._end_open_item()
+            assert self._stream is not None  # noqa: S101 - for the type checker: the event came out of it
+            self._stream.current = None  # whoever still has the member must not read the next one's data
 
     def _end_open_item(self) -> None:
         if self._open_item is not None:

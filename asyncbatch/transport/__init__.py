@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ._http import DEFAULT_TIMEOUT, Body, open_http_client, read_body, read_start, send
+from ._http import DEFAULT_TIMEOUT, Body, open_http_client, public_url, read_body, read_start, send
 
-__all__ = ["DEFAULT_TIMEOUT", "Body", "open_http_client", "read_body", "read_start", "send"]
+__all__ = ["DEFAULT_TIMEOUT", "Body", "open_http_client", "public_url", "read_body", "read_start", "send"]

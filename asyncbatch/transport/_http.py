@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Final, Self
 
 import httpx
 
-from ..errors import LimitExceededError
+from ..errors import LimitExceededError, UsageError
 from ._errors import translated_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["DEFAULT_TIMEOUT", "Body", "open_http_client", "read_body", "read_start", "send"]
+__all__ = ["DEFAULT_TIMEOUT", "Body", "open_http_client", "public_url", "read_body", "read_start", "send"]
 
 # A batch that is assembled before it is sent keeps silent for up to 40 s (AIStore, multipart mode).
 DEFAULT_TIMEOUT: Final = httpx.Timeout(60.0, connect=10.0)
@@ -34,10 +34,13 @@ async def send(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Respo
 
     Raises:
         TransportError: if there was no answer.
+        UsageError: if the client was closed.
     """
+    if client.is_closed:
+        raise UsageError("the client was closed; make another one")
     # Compressed on the way, a body would not be the bytes that were stored.
     request.headers["accept-encoding"] = "identity"
-    with translated_errors(f"{request.method} {_without_query(request.url)}"):
+    with translated_errors(f"{request.method} {public_url(request.url)}"):
         return await client.send(request, stream=True, follow_redirects=False)
 
 
@@ -51,7 +54,7 @@ class Body:
     def __init__(self, response: httpx.Response) -> None:
         self._response = response
         self._chunks = response.aiter_raw()
-        self._what = f"body of {response.request.method} {_without_query(response.url)}"
+        self._what = f"body of {response.request.method} {public_url(response.url)}"
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -112,6 +115,6 @@ async def read_start(response: httpx.Response, size: int) -> bytes:
     return start
 
 
-def _without_query(url: httpx.URL) -> str:
-    """Return a URL for people: signatures and tokens travel in queries."""
-    return str(url.copy_with(query=None, userinfo=b""))
+def public_url(url: httpx.URL) -> str:
+    """Return a URL for people: signatures and tokens travel in queries, passwords before the host."""
+    return str(url.copy_with(query=None, userinfo=b"", fragment=None))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ._errors import parse_error
 from ._getbatch import encode_batch, fault_of, member_name
+from ._names import check_bucket_name, check_text
 from ._objects import (
     ObjectInfo,
     bucket_path,
@@ -26,6 +27,8 @@ __all__ = [
     "WireRequest",
     "bucket_path",
     "bucket_query",
+    "check_bucket_name",
+    "check_text",
     "encode_action",
     "encode_batch",
     "encode_listing",

@@ -60,7 +60,7 @@ def parse_error(
 def _parse_json(text: str | bytes) -> dict[str, Any]:
     try:
         facts = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # not JSON, or made to be nested without end
         return {}
     return facts if isinstance(facts, dict) else {}
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from ...errors import ObjectNotFoundError, UnsupportedFormatError, UsageError
+from ._names import check_bucket_name, check_object_name, check_text
 from ._request import WireRequest
 
 if TYPE_CHECKING:
@@ -79,28 +80,20 @@ def _address(entries: tuple[Entry, ...]) -> tuple[dict[str, str], str | None]:
 
 
 def _encode_entry(index: int, entry: Entry) -> dict[str, Any]:
-    _check_name(index, entry.name)
+    check_bucket_name(entry.bucket, index=index)
+    check_object_name(entry.name, index=index)
     encoded: dict[str, Any] = {
         "objname": entry.name,
         "bucket": entry.bucket,
         "provider": entry.provider,  # AIStore takes "ais" for granted where only the bucket is named
     }
     if entry.archpath is not None:
+        check_text(entry.archpath, index=index)
         encoded["archpath"] = entry.archpath
     if entry.start or entry.length is not None:
         encoded["start"] = entry.start
         encoded["length"] = -1 if entry.length is None else entry.length
     return encoded
-
-
-def _check_name(index: int, name: str) -> None:
-    parts = name.split("/")
-    if name.endswith("/") or name.startswith("~/") or "." in parts or ".." in parts:
-        raise UsageError(
-            f"AIStore forbids the object name {name!r}: it ends in '/', begins with '~/', or has '.' or '..' "
-            "as a part",
-            index=index,
-        )
 
 
 def member_name(entry: Entry, *, only_obj_name: bool) -> str:

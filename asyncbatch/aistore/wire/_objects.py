@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from ...errors import FormatError
+from ._names import check_bucket_name, check_object_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +25,9 @@ __all__ = [
     "parse_object_headers",
     "range_header",
 ]
+
+# What reading JSON of another shape runs into: also numbers without end, and nesting without end.
+_MISFITS: Final = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,13 +49,26 @@ class ObjectInfo:
     version: str | None = None
 
 
-def bucket_path(bucket: str = "") -> str:
-    """Return the path of a bucket, or of all buckets."""
+def bucket_path(bucket: str | None = None) -> str:
+    """Return the path of a bucket, or of all buckets.
+
+    Raises:
+        UsageError: for a name that no bucket has.
+    """
+    if bucket is None:
+        return "/v1/buckets"
+    check_bucket_name(bucket)
     return f"/v1/buckets/{quote(bucket, safe='')}"
 
 
 def object_path(bucket: str, name: str) -> str:
-    """Return the path of an object, whose slashes stay slashes."""
+    """Return the path of an object, whose slashes stay slashes.
+
+    Raises:
+        UsageError: for a name that AIStore refuses.
+    """
+    check_bucket_name(bucket)
+    check_object_name(name)
     return f"/v1/objects/{quote(bucket, safe='')}/{quote(name, safe='/')}"
 
 
@@ -107,7 +124,7 @@ def parse_listing(body: bytes) -> tuple[list[ObjectInfo], str, str]:
             for entry in page["entries"] or ()
         ]
         return objects, page.get("continuation_token") or "", page.get("uuid") or ""
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except _MISFITS as error:
         raise FormatError(f"not a listing of objects ({error!r})", codec="aistore", offset=0) from error
 
 
@@ -122,7 +139,7 @@ def parse_buckets(body: bytes) -> list[tuple[str, str, str | None]]:
             (bucket["name"], bucket["provider"], _namespace(bucket.get("namespace") or {}))
             for bucket in json.loads(body) or ()
         ]
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except _MISFITS as error:
         raise FormatError(f"not a list of buckets ({error!r})", codec="aistore", offset=0) from error
 
 

@@ -1,0 +1,46 @@
+"""What AIStore forbids in names, checked before a URL is made of them: there, ``..`` leads elsewhere."""
+
+from __future__ import annotations
+
+from ...errors import UsageError
+
+__all__ = ["check_bucket_name", "check_object_name", "check_text"]
+
+
+def check_bucket_name(name: str, *, index: int | None = None) -> None:
+    """Raise `UsageError` for a name that no bucket has.
+
+    Args:
+        name: The bucket.
+        index: Of the entry concerned, if it is one of a batch.
+    """
+    check_text(name, index=index)
+    if not name or "/" in name or name in {".", ".."}:
+        raise UsageError(
+            f"bucket name {name!r}: it is not empty, has no slash, and is neither '.' nor '..'", index=index
+        )
+
+
+def check_object_name(name: str, *, index: int | None = None) -> None:
+    """Raise `UsageError` for a name that AIStore refuses.
+
+    Args:
+        name: The object.
+        index: Of the entry concerned, if it is one of a batch.
+    """
+    check_text(name, index=index)
+    parts = name.split("/")
+    if not name or name.endswith("/") or name.startswith("~/") or "." in parts or ".." in parts:
+        raise UsageError(
+            f"AIStore forbids the object name {name!r}: it is empty, ends in '/', begins with '~/', "
+            "or has '.' or '..' as a part",
+            index=index,
+        )
+
+
+def check_text(text: str, *, index: int | None = None) -> None:
+    """Raise `UsageError` for text that UTF-8 cannot write: the surrogates of undecodable file names."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{text!r} cannot be sent: it is not valid Unicode", index=index) from error
