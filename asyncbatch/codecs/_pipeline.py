@@ -73,9 +73,9 @@ class DetectingDecoder:
         if self._decoder is None:
             self._raise_again()
             self._detect(at_eof=True)
-            self._raise_again()
         if self._decoder is not None:
             self._decoder.feed_eof()
+        self._raise_again()
 
     def _detect(self, *, at_eof: bool) -> None:
         try:
@@ -103,6 +103,7 @@ class CompressedDecoder:
         self._container = container
         self._eof = False
         self._drained = True
+        self._error: AsyncBatchError | None = None
 
     def feed(self, chunk: Buffer, /) -> None:
         """Give the next compressed bytes.
@@ -111,18 +112,24 @@ class CompressedDecoder:
             AsyncBatchError: what an earlier chunk brought about.
             UsageError: after `feed_eof`.
         """
+        self._raise_again()
         self._decompressor.feed(chunk)
         self._drained = False
 
     def __iter__(self) -> Iterator[Event]:
         """Decompress what was fed and iterate over its events."""
-        yield from self._container
-        for piece in self._decompressor:
-            self._container.feed(piece)
+        self._raise_again()
+        try:
             yield from self._container
-        self._drained = True
-        if self._eof:
-            self._container.feed_eof()
+            for piece in self._decompressor:
+                self._container.feed(piece)
+                yield from self._container
+            self._drained = True
+            if self._eof:
+                self._container.feed_eof()
+        except AsyncBatchError as error:
+            self._error = error
+            raise
 
     def feed_eof(self) -> None:
         """Say that the input has ended.
@@ -132,7 +139,12 @@ class CompressedDecoder:
                 that iteration, behind them.
             AsyncBatchError: what a chunk brought about.
         """
+        self._raise_again()
         self._eof = True
         self._decompressor.feed_eof()
         if self._drained:
             self._container.feed_eof()
+
+    def _raise_again(self) -> None:
+        if self._error is not None:
+            raise self._error.with_traceback(None)

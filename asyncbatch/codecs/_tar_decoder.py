@@ -22,12 +22,11 @@ from ._backends import adler32
 from ._events import MemberData, MemberEnd, MemberStart, WholeMember
 from ._tar_header import (
     BLOCK_SIZE,
-    HEADER_ONLY,
-    KINDS,
     ZERO_BLOCK,
     Adler32Expectations,
     checksum_matches,
     decode_text,
+    member_kind,
     parse_number,
     parse_pax_records,
     parse_pax_time,
@@ -58,6 +57,8 @@ _EXTENSIONS: Final = {
     _GNU_LONG_NAME: "GNU long name",
     _GNU_LONG_LINK: "GNU long link name",
 }
+# The others have none, whatever their size field says (POSIX allows a size on directories, as a quota).
+_KINDS_WITH_DATA: Final = frozenset({"file", "other"})
 _UNSUPPORTED: Final = {
     ord("S"): "a sparse member (old GNU format)",
     ord("M"): "a member continued from another volume",
@@ -81,10 +82,8 @@ class _TarFields:
 
     @property
     def kind(self) -> MemberKind:
-        """What the member is; v7 marks a directory by a slash behind its name only."""
-        if self._block[156] == 0 and self.name.endswith("/"):
-            return "dir"
-        return KINDS.get(self._block[156], "other")
+        """What the member is."""
+        return member_kind(self._block[156], self.name)
 
     @property
     def mode(self) -> int:
@@ -229,8 +228,11 @@ class TarDecoder:
         if type(chunk) is not bytes:
             chunk = memoryview(chunk).cast("B")
         events = list(self._events)  # empty, unless a loop was left early
+        fed, maximum = self._fed + len(chunk), self._limits.max_total_size
         try:
-            self._parse(chunk, events)
+            self._parse(chunk if fed <= maximum else chunk[: maximum - self._fed], events)
+            if fed > maximum:
+                raise LimitExceededError("max_total_size", fed, maximum, what="tar archive")
         except AsyncBatchError as error:
             self._error = error
         self._events = iter(events)
@@ -277,8 +279,6 @@ class TarDecoder:
         limits = self._limits
         base = self._fed  # where chunk[0] stands in the input
         self._fed += len(chunk)
-        if self._fed > limits.max_total_size:
-            raise LimitExceededError("max_total_size", self._fed, limits.max_total_size, what="tar archive")
         position = 0
         if self._open or self._padding:
             position = self._continue_body(chunk, 0, events)
@@ -342,7 +342,7 @@ class TarDecoder:
         elif position > end:
             self._padding = position - end
         else:
-            self._tail = chunk[position:] or self._tail
+            self._tail = chunk[position:]
 
     def _continue_body(self, chunk: bytes | memoryview, position: int, events: list[Event]) -> int:
         """Go on with the open member or extended header and its padding; return where that ends."""
@@ -374,9 +374,11 @@ class TarDecoder:
 
     def _check_trailing(self, chunk: bytes | memoryview, position: int, base: int) -> None:
         # Writers fill the last record with zeros (POSIX: 20 blocks), of any length.
-        if self._strict and bytes(chunk[position:]).strip(b"\0"):
+        if self._strict and (garbage := bytes(chunk[position:]).lstrip(b"\0")):
             raise FormatError(
-                "data stands behind the end of the archive", codec="tar", offset=base + position
+                "data stands behind the end of the archive; strict=False ignores it",
+                codec="tar",
+                offset=base + len(chunk) - len(garbage),
             )
 
     # -- everything that is not a plain member ------------------------------------------------------------
@@ -410,19 +412,21 @@ class TarDecoder:
         """Apply the extended headers to a member's own."""
         records = self._global
         if self._local or self._gnu_names:
-            records = {**records, **self._local, **self._gnu_names}
+            names = {key: name for key, name in self._gnu_names.items() if name}  # an empty one says nothing
+            records = {**records, **self._local, **names}
         self._local, self._gnu_names, self._extension_bytes = {}, {}, 0
         self._plain = self._plain_by_default and not self._global
 
         name = records.get("path") or decode_text(stored_name(block))
-        name_length = len(name.encode("utf-8", "surrogateescape"))
-        if name_length > self._limits.max_name_length:
+        linkname = records.get("linkpath") or decode_text(block[157:257].partition(b"\0")[0])
+        length = max(len(text.encode("utf-8", "surrogateescape")) for text in (name, linkname))
+        if length > self._limits.max_name_length:
             raise LimitExceededError(
-                "max_name_length", name_length, self._limits.max_name_length, what="name of a tar member"
+                "max_name_length", length, self._limits.max_name_length, what="name of a tar member, or link"
             )
         if block[156] in _UNSUPPORTED:
             raise _unsupported(_UNSUPPORTED[block[156]], offset, name)
-        if block[156] in HEADER_ONLY:
+        if member_kind(block[156], name) not in _KINDS_WITH_DATA:
             size = 0
         elif records.get("size"):
             size = int(records["size"])
@@ -464,13 +468,12 @@ class TarDecoder:
             except ValueError as error:
                 raise FormatError(str(error), codec="tar", offset=offset - len(body)) from None
             if any(key.startswith("GNU.sparse.") for key in records):
-                raise _unsupported(
-                    "a sparse member (PAX)", offset - len(body), records.get("GNU.sparse.name")
-                )
+                name = records.get("GNU.sparse.name") or records.get("path")
+                raise _unsupported("a sparse member (PAX)", offset - len(body), name)
             if typeflag == _PAX_GLOBAL:
                 self._update_global(records)
             else:
-                self._local.update(records)
+                self._local = records  # the last one counts, in GNU tar and in Go; POSIX allows only one
 
     def _update_global(self, records: dict[str, str]) -> None:
         self._global = {**self._global, **records}

@@ -21,6 +21,7 @@ _TYPEFLAGS: Final[Mapping[MemberKind, bytes]] = {
     "dir": b"5",
 }
 _MAX_OCTAL_SIZE: Final = 8**11 - 1
+_MAX_TIME: Final = 10**17  # seconds: three thousand million years, and within what every reader takes
 _MAX_NAME: Final = 100
 _MAX_PREFIX: Final = 155
 # What stands between the checksum's and the name's fields in every header that we write: version, no owner.
@@ -63,9 +64,14 @@ class TarEncoder:
             raise UsageError(f"tar member {name!r}: cannot encode a {kind}; known: {', '.join(_TYPEFLAGS)}")
         if not name or "\0" in name or "\0" in linkname:
             raise UsageError(f"tar member {name!r}: a name is not empty and holds no NUL")
+        if not abs(mtime) < _MAX_TIME:
+            raise UsageError(f"tar member {name!r}: mtime={mtime} is no time in seconds")
         if size < 0 or (size and kind != "file"):
             raise UsageError(f"tar member {name!r}: a {kind} cannot have {size} bytes of data")
-        header = _header(name, size, _TYPEFLAGS[kind], mode, mtime, linkname)
+        try:
+            header = _header(name, size, _TYPEFLAGS[kind], mode, mtime, linkname)
+        except UnicodeEncodeError as error:
+            raise UsageError(f"tar member {name!r}: {error}; only os.fsdecode makes such names") from None
         self._open, self._left = name, size
         self._padding = bytes(-size & (BLOCK_SIZE - 1))
         return header
@@ -74,9 +80,10 @@ class TarEncoder:
         """Take the next data of the open member; what comes back is the same bytes, checked."""
         if self._open is None:
             raise UsageError("tar data was fed outside of start() and end()")
-        if len(chunk) > self._left:
+        size = chunk.nbytes if isinstance(chunk, memoryview) else len(chunk)
+        if size > self._left:
             raise UsageError(f"tar member {self._open!r}: data is longer than the size given to start()")
-        self._left -= len(chunk)
+        self._left -= size
         return chunk
 
     def end(self) -> bytes:

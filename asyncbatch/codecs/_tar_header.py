@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BLOCK_SIZE",
-    "HEADER_ONLY",
-    "KINDS",
     "ZERO_BLOCK",
     "Adler32Expectations",
     "checksum_matches",
     "decode_text",
+    "member_kind",
     "parse_number",
+    "parse_octal",
     "parse_pax_records",
     "parse_pax_time",
     "stored_name",
@@ -31,7 +31,7 @@ BLOCK_SIZE: Final = 512
 ZERO_BLOCK: Final = bytes(BLOCK_SIZE)
 
 # By typeflag. "7" is a contiguous file, which everybody reads as a plain one; NUL is what v7 wrote for files.
-KINDS: Final[dict[int, MemberKind]] = {
+_KINDS: Final[dict[int, MemberKind]] = {
     ord("0"): "file",
     0: "file",
     ord("7"): "file",
@@ -42,15 +42,14 @@ KINDS: Final[dict[int, MemberKind]] = {
     ord("5"): "dir",
     ord("6"): "fifo",
 }
-# These have no data, whatever their size field says (POSIX allows a size on directories, as a quota).
-HEADER_ONLY: Final = frozenset(b"123456")
 
 _OCTAL_DIGITS: Final = b"01234567"
-_DECIMAL: Final = re.compile(r"[0-9]{1,20}")
 _PAX_TIME: Final = re.compile(r"-?[0-9]{1,18}(\.[0-9]*)?")
 # "%d %s=%s\n": a record's length in decimal counts itself; 20 digits are more than any file has.
 _PAX_LENGTH: Final = re.compile(rb"([0-9]{1,20}) ")
-_PAX_NUMBERS: Final = frozenset({"size", "uid", "gid"})
+_PAX_SIZE: Final = re.compile(r"0{0,80}[0-9]{1,20}")
+_PAX_OWNER: Final = re.compile(r"-?" + _PAX_SIZE.pattern)
+_PAX_NUMBERS: Final = {"size": _PAX_SIZE, "uid": _PAX_OWNER, "gid": _PAX_OWNER}
 _PAX_TIMES: Final = frozenset({"mtime", "atime", "ctime"})
 _PAX_TEXTS: Final = frozenset({"path", "linkpath", "uname", "gname"})
 
@@ -58,6 +57,13 @@ _PAX_TEXTS: Final = frozenset({"path", "linkpath", "uname", "gname"})
 def decode_text(raw: bytes) -> str:
     """Decode a name as UTF-8; bytes that are not become surrogates, which `os.fsencode` turns back."""
     return raw.decode("utf-8", "surrogateescape")
+
+
+def member_kind(typeflag: int, name: str) -> MemberKind:
+    """What a member is. V7 marked a directory by nothing but a slash behind its name."""
+    if typeflag == 0 and name.endswith("/"):
+        return "dir"
+    return _KINDS.get(typeflag, "other")
 
 
 def parse_number(field: bytes) -> int:
@@ -70,7 +76,12 @@ def parse_number(field: bytes) -> int:
         bits = 8 * len(field) - 1
         value = int.from_bytes(field, "big") & ((1 << bits) - 1)
         return value - (1 << bits) if value >> (bits - 1) else value
-    digits = field.strip(b" \0")
+    return parse_octal(field)
+
+
+def parse_octal(field: bytes) -> int:
+    """Read octal digits between spaces and NULs; what stands behind a NUL that ends them does not count."""
+    digits = field.strip(b" \0").partition(b"\0")[0]
     if digits.strip(_OCTAL_DIGITS):
         raise ValueError(f"{bytes(field)!r} is not an octal number")
     return int(digits, 8) if digits else 0
@@ -82,7 +93,7 @@ def checksum_matches(block: bytes) -> bool:
     POSIX sums unsigned bytes; some historic writers summed signed ones, and readers accept both.
     """
     try:
-        stored = parse_number(block[148:156])
+        stored = parse_octal(block[148:156])
     except ValueError:
         return False
     unsigned = sum(block) - sum(block[148:156]) + 8 * ord(" ")
@@ -104,7 +115,7 @@ class Adler32Expectations(dict[bytes, int]):
 
     def __missing__(self, field: bytes) -> int:
         try:
-            expected = parse_number(field) - 8 * ord(" ") + sum(field) + 1
+            expected = parse_octal(field) - 8 * ord(" ") + sum(field) + 1
         except ValueError:
             expected = -1
         if len(self) >= self._MAX_REMEMBERED:
@@ -142,7 +153,7 @@ def _check_pax_record(key: str, value: str) -> None:
         raise ValueError(f"PAX record {key!r} holds a NUL")
     if not value:
         return
-    if key in _PAX_NUMBERS and not _DECIMAL.fullmatch(value):
+    if key in _PAX_NUMBERS and not _PAX_NUMBERS[key].fullmatch(value):
         raise ValueError(f"PAX record {key}={value!r} is not a decimal number")
     if key in _PAX_TIMES:
         parse_pax_time(value)
