@@ -1,0 +1,63 @@
+"""The command: ``python -m benchmarks tar|e2e [--json] [--rounds N]``, from the repository's root."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+from asyncbatch.codecs._backends import BACKEND
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .runner import Row
+
+_BENCHMARKS: Final = {
+    "tar": "tar archives in memory, beside tarfile",
+    "e2e": "batches from a sender over loopback, beside the official SDK",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "benchmark",
+        choices=_BENCHMARKS,
+        help="; ".join(f"{name}: {what}" for name, what in _BENCHMARKS.items()),
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object per row and line")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds to take the median of (default: 7)")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only work whose name begins so")
+    # For the tests: the fraction of the usual number of items.
+    parser.add_argument("--scale", type=float, default=1, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.rounds < 1:
+        parser.error("--rounds: at least 1")
+    benchmark = import_module(f".{arguments.benchmark}", __package__)
+    rows: Iterable[Row] = benchmark.rows(rounds=arguments.rounds, scale=arguments.scale, only=arguments.only)
+    if arguments.json:
+        for row in rows:
+            print(json.dumps(row.as_dict()), flush=True)
+    else:
+        _print_table(rows)
+
+
+def _print_table(rows: Iterable[Row]) -> None:
+    print(f"{platform.python_implementation()} {platform.python_version()}, checksums by {BACKEND.name}\n")
+    print(f"{'work':32} {'ratio':>7} {'ours':>10} {'theirs':>10} {'of curl':>8}  rival")
+    for row in rows:
+        curl = "" if row.of_curl is None else f"{row.of_curl:.2f}"
+        rival = f"{row.rival} ({row.settings})" if row.settings else row.rival
+        print(
+            f"{row.work:32} {row.ratio:6.2f}x {row.ours * 1e3:7.1f} ms {row.theirs * 1e3:7.1f} ms {curl:>8}"
+            f"  {rival}",
+            flush=True,
+        )
+
+
+main()
