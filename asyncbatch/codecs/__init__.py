@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ._formats import ArchiveFormat
     from ._gzip import GzipCompressor, GzipDecompressor
     from ._lz4 import Lz4Compressor, Lz4Decompressor
+    from ._multipart import MultipartDecoder
+    from ._multipart_header import parse_boundary
     from ._tar_decoder import TarDecoder
     from ._tar_encoder import TarEncoder
     from ._zstd import ZstdCompressor, ZstdDecompressor
@@ -34,11 +36,13 @@ __all__ = [
     "MemberEnd",
     "MemberKind",
     "MemberStart",
+    "MultipartDecoder",
     "TarDecoder",
     "TarEncoder",
     "WholeMember",
     "ZstdCompressor",
     "ZstdDecompressor",
+    "parse_boundary",
 ]
 
 __getattr__ = lazy_exports(
@@ -58,6 +62,8 @@ __getattr__ = lazy_exports(
         "_formats": ("ArchiveFormat",),
         "_gzip": ("GzipCompressor", "GzipDecompressor"),
         "_lz4": ("Lz4Compressor", "Lz4Decompressor"),
+        "_multipart": ("MultipartDecoder",),
+        "_multipart_header": ("parse_boundary",),
         "_tar_decoder": ("TarDecoder",),
         "_tar_encoder": ("TarEncoder",),
         "_zstd": ("ZstdCompressor", "ZstdDecompressor"),
