@@ -1,0 +1,186 @@
+"""How the public API looks to a type checker. Mypy checks this in the session ``types``; nothing runs it.
+
+An `assert_type` says what a user gets. A ``type: ignore`` says what a user is told: mypy complains of those
+that suppress nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import assert_type
+
+from asyncbatch import (
+    AsyncBatchError,
+    BatchItem,
+    BatchLoader,
+    BatchRequest,
+    EncodeMember,
+    FormatError,
+    IncompleteBatchError,
+    ItemMetadata,
+    LimitExceededError,
+    Limits,
+    ObjectNotFoundError,
+    RemoteError,
+    TransportError,
+    UsageError,
+    encode_archive,
+    open_archive,
+)
+from asyncbatch.aistore import Bucket, Client, Object, ObjectInfo
+from asyncbatch.archive import Archive, ArchiveMember, EncodedArchive, ExtractResult
+from asyncbatch.batch import BatchMember, BatchStats, BatchStream
+from asyncbatch.codecs import (
+    Decoder,
+    Decompressor,
+    GzipDecompressor,
+    Lz4Decompressor,
+    MemberData,
+    MemberEnd,
+    MemberStart,
+    TarDecoder,
+    WholeMember,
+    ZstdDecompressor,
+)
+from asyncbatch.server import create_app, running
+
+
+async def batches(client: Client, bucket: Bucket) -> None:
+    request = BatchRequest(output_format=".tar.lz4", continue_on_err=True)
+    request.add_object_request(bucket.object("a"), start=1, length=2)
+    request.add_object_request(bucket.object("b"), archpath="c", opaque=b"d")
+    request.add_object_request("a")  # type: ignore[arg-type]  # an object, and not its name
+    BatchRequest(".tar")  # type: ignore[call-arg]  # options are named
+
+    assert_type(client.get_batch(request), BatchStream)
+    async with client.get_batch(["a", bucket.object("b")], bucket=bucket, continue_on_err=True) as batch:
+        assert_type(batch, BatchStream)
+        async for item in batch:
+            assert_type(item, BatchItem)
+        async for metadata, data in batch:
+            assert_type(metadata, ItemMetadata)
+            assert_type(data, bytes)
+            assert_type(metadata.index, int)
+            assert_type(metadata.archpath, str | None)
+            assert_type(metadata.opaque, bytes | None)
+            assert_type(metadata.missing, bool)
+            assert_type(metadata.error, str | None)
+        async for member in batch.members():
+            assert_type(member, BatchMember)
+            assert_type(member.metadata, ItemMetadata)
+            assert_type(await member.read(), bytes)
+            async for chunk in member:
+                assert_type(chunk, bytes)
+        assert_type(await batch.read_all(), list[BatchItem])
+    assert_type(batch.stats, BatchStats)
+    assert_type(batch.stats.seconds_to_first_item, float | None)
+
+    client.get_batch(["a"], bucket="b", output_format=".tar")
+    client.get_batch(["a"], bucket="b", format=".tar")  # type: ignore[call-arg]  # no such option
+
+    loader = client.batch_loader()
+    assert_type(loader, BatchLoader)
+    assert_type(loader.get_batch(request), BatchStream)
+
+
+async def objects(client: Client) -> None:
+    async with Client("http://localhost:8080", timeout=None, limits=Limits(max_members=1)) as entered:
+        assert_type(entered, Client)
+    bucket = client.bucket("b", provider="s3")
+    assert_type(bucket, Bucket)
+    assert_type(await bucket.create(exist_ok=True), Bucket)
+    assert_type(await bucket.exists(), bool)
+    async for info in bucket.list_objects(prefix="p"):
+        assert_type(info, ObjectInfo)
+        assert_type(info.name, str)
+    async for listed in client.list_buckets():
+        assert_type(listed, Bucket)
+
+    obj = bucket.object("o")
+    assert_type(obj, Object)
+    assert_type(obj.bucket, Bucket)
+    for data in (b"bytes", bytearray(), memoryview(b""), "path", Path("path")):
+        await obj.put(data)
+    await obj.put(produce())
+    await obj.put(1)  # type: ignore[arg-type]  # no data
+    assert_type(await obj.get(start=1, length=2), bytes)
+    assert_type(await obj.head(), ObjectInfo)
+    async with obj.open(archpath="p") as body:
+        async for chunk in body:
+            assert_type(chunk, bytes)
+
+
+async def produce() -> AsyncIterator[bytes]:
+    yield b""
+
+
+async def archives() -> None:
+    async with open_archive(produce(), format=None, strict=False, limits=Limits()) as archive:
+        assert_type(archive, Archive)
+        async for member in archive:
+            assert_type(member, ArchiveMember)
+            assert_type(member.size, int | None)
+            assert_type(member.is_file, bool)
+            assert_type(member.mtime, float | None)
+            assert_type(await member.read(), bytes)
+            async for chunk in member:
+                assert_type(chunk, bytes)
+        assert_type(await archive.extract_all(Path()), ExtractResult)
+    for source in (b"bytes", memoryview(b""), "path", Path("path"), [b"chunk"]):
+        open_archive(source)
+    open_archive(1)  # type: ignore[arg-type]  # no source
+
+    pairs = encode_archive([("name", b"data")], format=".tar.zst")
+    assert_type(pairs, EncodedArchive)
+    members = encode_archive(EncodeMember(name, produce(), size=0) for name in ("a", "b"))
+    async for encoded in members:
+        assert_type(encoded, bytes)
+
+
+def codecs() -> None:
+    decoder: Decoder = TarDecoder(limits=Limits(), strict=True)
+    decoder.feed(memoryview(b""))
+    for event in decoder:
+        assert_type(event, WholeMember | MemberStart | MemberData | MemberEnd)
+        if isinstance(event, WholeMember):
+            assert_type(event.data, bytes)
+            assert_type(event.size, int)
+        elif isinstance(event, MemberStart):
+            assert_type(event.size, int | None)
+        elif isinstance(event, MemberData):
+            assert_type(event.data, bytes | bytearray | memoryview)
+        else:
+            assert_type(event, MemberEnd)
+    decompressors: list[Decompressor] = [GzipDecompressor(), Lz4Decompressor(), ZstdDecompressor()]
+    for decompressor in decompressors:
+        for piece in decompressor:
+            assert_type(piece, bytes)
+
+
+async def server(folder: Path) -> None:
+    create_app(folder, max_soft_errors=8)
+    async with running(folder) as url:
+        assert_type(url, str)
+
+
+def errors(error: AsyncBatchError) -> None:
+    match error:
+        case UsageError():
+            assert_type(error.index, int | None)
+        case FormatError():
+            assert_type(error.codec, str)
+            assert_type(error.offset, int)
+            assert_type(error.member, str | None)
+        case LimitExceededError():
+            assert_type(error.maximum, float)
+        case ObjectNotFoundError():
+            assert_type(error.name, str | None)
+            assert_type(error.retryable, bool)
+        case RemoteError():
+            assert_type(error.status, int)
+            error.name  # type: ignore[attr-defined]  # not every one is about an object
+        case TransportError():
+            assert_type(error.retryable, bool)
+        case IncompleteBatchError():
+            assert_type(error.delivered, int)
