@@ -8,6 +8,7 @@ from ..codecs._events import MemberData
 from ..codecs._pipeline import open_decoder
 from ..errors import LimitExceededError, UsageError
 from ..limits import DEFAULT_LIMITS
+from ._sources import close_source
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -84,9 +85,12 @@ class EventStream:
         except StopAsyncIteration:
             self._ended = True
             self._decoder.feed_eof()
+        except UsageError:  # of the source itself, and not of a second reader, whom our callers let go on
+            await self.aclose()
+            raise
         else:
             # Parts of members are kept until the member is whole: views of a buffer in use would change.
-            self._decoder.feed(chunk if type(chunk) is bytes else bytes(chunk))
+            self._decoder.feed(chunk if type(chunk) is bytes else bytes(memoryview(chunk)))
         finally:
             self._pulling = False
         self.events = iter(self._decoder)
@@ -142,6 +146,4 @@ class EventStream:
         self._closed = True
         self.current = None
         self.events = iter(())
-        aclose = getattr(self._chunks, "aclose", None)
-        if aclose is not None:
-            await aclose()
+        await close_source(self._chunks)

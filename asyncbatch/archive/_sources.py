@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterable, Iterable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-import aiofiles
-
 from ..errors import UsageError
+from ._threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -55,8 +55,11 @@ async def close_source(chunks: object) -> None:
 
 
 async def _read_file(path: str | os.PathLike[str]) -> AsyncIterator[bytes]:
-    async with aiofiles.open(path, "rb") as file:
-        while chunk := await file.read(_READ_SIZE):
+    # The thread itself hands the open file over, and closing takes no await: whenever this is cancelled, the
+    # file is closed. (aiofiles loses a file whose opening, and leaves one open whose closing, is cancelled.)
+    with ExitStack() as stack:
+        file = await in_thread(lambda: stack.enter_context(open(path, "rb", buffering=0)))  # noqa: PTH123
+        while chunk := await in_thread(file.read, _READ_SIZE):
             yield chunk
 
 
