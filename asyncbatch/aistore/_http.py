@@ -121,11 +121,9 @@ class Connection:
         """Return where a redirect leads; read the rest of it, so that its connection can be used again."""
         await read_start(response, _MAX_ERROR_BODY)
         location = response.headers.get("location")
-        try:
-            if location and _is_usable(url := response.url.join(location)):
-                return url
-        except httpx.InvalidURL:
-            pass
+        # What cannot be parsed at all, httpx refused.
+        if location and _is_usable(url := response.url.join(location)):
+            return url
         raise RemoteError(
             status=response.status_code,
             message=f"redirected to {location!r}, which is no URL to go to",
