@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from .._lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from ._bzip2 import Bzip2Compressor, Bzip2Decompressor
     from ._compress import Compressor
     from ._decompress import Decompressor
     from ._events import Decoder, Event, MemberData, MemberEnd, MemberKind, MemberStart, WholeMember
@@ -20,10 +21,13 @@ if TYPE_CHECKING:
     from ._multipart_header import parse_boundary
     from ._tar_decoder import TarDecoder
     from ._tar_encoder import TarEncoder
+    from ._xz import XzCompressor, XzDecompressor
     from ._zstd import ZstdCompressor, ZstdDecompressor
 
 __all__ = [
     "ArchiveFormat",
+    "Bzip2Compressor",
+    "Bzip2Decompressor",
     "Compressor",
     "Decoder",
     "Decompressor",
@@ -40,6 +44,8 @@ __all__ = [
     "TarDecoder",
     "TarEncoder",
     "WholeMember",
+    "XzCompressor",
+    "XzDecompressor",
     "ZstdCompressor",
     "ZstdDecompressor",
     "parse_boundary",
@@ -48,6 +54,7 @@ __all__ = [
 __getattr__ = lazy_exports(
     __name__,
     {
+        "_bzip2": ("Bzip2Compressor", "Bzip2Decompressor"),
         "_compress": ("Compressor",),
         "_decompress": ("Decompressor",),
         "_events": (
@@ -66,6 +73,7 @@ __getattr__ = lazy_exports(
         "_multipart_header": ("parse_boundary",),
         "_tar_decoder": ("TarDecoder",),
         "_tar_encoder": ("TarEncoder",),
+        "_xz": ("XzCompressor", "XzDecompressor"),
         "_zstd": ("ZstdCompressor", "ZstdDecompressor"),
     },
 )

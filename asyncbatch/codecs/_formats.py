@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 Container: TypeAlias = Literal["tar", "zip"]
-Compression: TypeAlias = Literal["gzip", "lz4", "zstd"]
+Compression: TypeAlias = Literal["gzip", "lz4", "zstd", "bzip2", "xz"]
 
 DETECT_SIZE: Final = BLOCK_SIZE
 """Bytes of the beginning that `detect_format` asks for at most: one header of a tar."""
@@ -111,6 +111,23 @@ FORMATS: Final = (
     ),
     _TAR_ZST,
     ArchiveFormat(
+        name=".tar.bz2",
+        container="tar",
+        compression="bzip2",
+        extensions=(".tar.bz2", ".tbz2", ".tbz"),
+        mime_types=("application/x-bzip2", "application/bzip2", "application/x-bzip"),
+        magics=tuple(b"BZh%d" % level for level in range(1, 10)),
+    ),
+    ArchiveFormat(
+        name=".tar.xz",
+        container="tar",
+        compression="xz",
+        extensions=(".tar.xz", ".txz"),
+        mime_types=("application/x-xz",),
+        # xz-file-format 2.1.1.1; and how .lzma usually begins, which the decompressor then refuses by name.
+        magics=(b"\xfd7zXZ\0", b"]\0\0"),
+    ),
+    ArchiveFormat(
         name=".zip",
         container="zip",
         compression=None,
@@ -127,7 +144,7 @@ _BY_EXTENSION: Final = {extension: row for row in FORMATS for extension in row.e
 _BY_MIME_TYPE: Final = {mime_type: row for row in FORMATS for mime_type in row.mime_types}
 _BY_MAGIC: Final = {magic: row for row in FORMATS for magic in row.magics}
 
-_MAGIC_SIZE: Final = 4  # of the longest in the table, and of skippable frames
+_MAGIC_SIZE: Final = 4  # of skippable frames
 _SKIPPABLE: Final = _little_endian(*range(0x184D2A50, 0x184D2A60))  # RFC 8878, 3.1.2
 _SKIPPABLE_HEADER: Final = 8
 
@@ -139,6 +156,8 @@ _MODULES: Final[dict[str, tuple[str, str]]] = {
     "gzip": ("._gzip", "Gzip"),
     "lz4": ("._lz4", "Lz4"),
     "zstd": ("._zstd", "Zstd"),
+    "bzip2": ("._bzip2", "Bzip2"),
+    "xz": ("._xz", "Xz"),
 }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
 import random
 import shutil
 import subprocess
@@ -14,8 +16,10 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asyncbatch.codecs._bzip2 import Bzip2Compressor, Bzip2Decompressor
 from asyncbatch.codecs._gzip import GzipCompressor, GzipDecompressor
 from asyncbatch.codecs._lz4 import Lz4Compressor, Lz4Decompressor
+from asyncbatch.codecs._xz import XzCompressor, XzDecompressor
 from asyncbatch.codecs._zstd import ZstdCompressor, ZstdDecompressor
 from asyncbatch.errors import FormatError, UsageError
 
@@ -32,8 +36,14 @@ def _unzstd(data: bytes) -> bytes:
 
 every_compressor = pytest.mark.parametrize(
     ("compressor", "read"),
-    [(GzipCompressor, gzip.decompress), (Lz4Compressor, lz4.frame.decompress), (ZstdCompressor, _unzstd)],
-    ids=["gzip", "lz4", "zstd"],
+    [
+        (GzipCompressor, gzip.decompress),
+        (Lz4Compressor, lz4.frame.decompress),
+        (ZstdCompressor, _unzstd),
+        (Bzip2Compressor, bz2.decompress),
+        (XzCompressor, lzma.decompress),
+    ],
+    ids=["gzip", "lz4", "zstd", "bzip2", "xz"],
 )
 DATA = b"".join(b"line %d of a text\n" % number for number in range(2000)) + random.Random(1).randbytes(
     400_000
@@ -94,8 +104,10 @@ def test_finished_is_finished(compressor: Callable[[], Compressor], read: Callab
         (GzipCompressor, GzipDecompressor),
         (Lz4Compressor, Lz4Decompressor),
         (ZstdCompressor, ZstdDecompressor),
+        (Bzip2Compressor, Bzip2Decompressor),
+        (XzCompressor, XzDecompressor),
     ],
-    ids=["gzip", "lz4", "zstd"],
+    ids=["gzip", "lz4", "zstd", "bzip2", "xz"],
 )
 def test_a_checksum_guards_the_content(
     compressor: Callable[[], Compressor], decompressor: Callable[[], Decompressor]
@@ -130,6 +142,34 @@ def test_a_higher_level_makes_less() -> None:
     assert len(compress(ZstdCompressor(level=19), [text])) < len(compress(ZstdCompressor(level=1), [text]))
 
 
+@pytest.mark.parametrize("level", [1, 5, 9])
+def test_bzip2_levels(level: int) -> None:
+    stream = compress(Bzip2Compressor(level=level), [DATA])
+
+    assert bz2.decompress(stream) == DATA
+    assert stream.startswith(b"BZh%d" % level)
+
+
+@pytest.mark.parametrize("level", [0, 1, 6, 9])
+def test_xz_levels(level: int) -> None:
+    stream = compress(XzCompressor(level=level), [DATA])
+
+    assert lzma.decompress(stream) == DATA
+    assert stream[7] == lzma.CHECK_CRC64
+
+
+@pytest.mark.parametrize("level", [0, 10])
+def test_bzip2_has_no_other_levels(level: int) -> None:
+    with pytest.raises(UsageError, match="1 to 9"):
+        Bzip2Compressor(level=level)
+
+
+@pytest.mark.parametrize("level", [-1, 10])
+def test_xz_has_no_other_levels(level: int) -> None:
+    with pytest.raises(UsageError, match="0 to 9"):
+        XzCompressor(level=level)
+
+
 @pytest.mark.parametrize("level", [-1, 10])
 def test_gzip_has_no_other_levels(level: int) -> None:
     with pytest.raises(UsageError, match="0 to 9"):
@@ -144,8 +184,14 @@ def test_zstd_has_no_other_levels(level: int) -> None:
 
 @pytest.mark.parametrize(
     ("compressor", "tool"),
-    [(GzipCompressor, "gzip"), (Lz4Compressor, "lz4"), (ZstdCompressor, "zstd")],
-    ids=["gzip", "lz4", "zstd"],
+    [
+        (GzipCompressor, "gzip"),
+        (Lz4Compressor, "lz4"),
+        (ZstdCompressor, "zstd"),
+        (Bzip2Compressor, "bzip2"),
+        (XzCompressor, "xz"),
+    ],
+    ids=["gzip", "lz4", "zstd", "bzip2", "xz"],
 )
 def test_the_command_line_tools_read_what_was_written(
     compressor: Callable[[], Compressor], tool: str

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import array
+import bz2
 import gc
 import gzip
+import lzma
 import random
 import shutil
 import subprocess
@@ -23,9 +25,11 @@ from hypothesis import strategies as st
 
 from asyncbatch.codecs import _gzip
 from asyncbatch.codecs._backends import Backend, raw_decompressobj
+from asyncbatch.codecs._bzip2 import Bzip2Decompressor
 from asyncbatch.codecs._decompress import MAX_OUTPUT, RATIO_FREE
 from asyncbatch.codecs._gzip import GzipDecompressor
 from asyncbatch.codecs._lz4 import Lz4Decompressor
+from asyncbatch.codecs._xz import XzDecompressor
 from asyncbatch.codecs._zstd import MAX_WINDOW, ZstdDecompressor
 from asyncbatch.errors import (
     AsyncBatchError,
@@ -63,7 +67,9 @@ def _lz4(data: bytes) -> bytes:
 GZIP = Format("gzip", GzipDecompressor, lambda data: gzip.compress(data, 6, mtime=0))
 LZ4 = Format("lz4", Lz4Decompressor, _lz4)
 ZSTD = Format("zstd", ZstdDecompressor, zstandard.ZstdCompressor(write_checksum=True).compress)
-ALL = [GZIP, LZ4, ZSTD]
+BZIP2 = Format("bzip2", Bzip2Decompressor, bz2.compress)
+XZ = Format("xz", XzDecompressor, lambda data: lzma.compress(data, preset=1))
+ALL = [GZIP, LZ4, ZSTD, BZIP2, XZ]
 every_format = pytest.mark.parametrize("fmt", ALL, ids=repr)
 framed_format = pytest.mark.parametrize("fmt", [LZ4, ZSTD], ids=repr)
 
@@ -200,7 +206,7 @@ def test_a_view_of_items_larger_than_a_byte_is_read_as_bytes(fmt: Format) -> Non
 @every_format
 def test_a_dropped_decompressor_is_freed_at_once(fmt: Format) -> None:
     decompressor = fmt.decompressor()
-    decompressor.feed(fmt.compress(NOISE)[:-100_000])
+    decompressor.feed(fmt.compress(NOISE)[:-8])
     next(iter(decompressor))
     gc.disable()
     try:
@@ -412,9 +418,9 @@ def test_trailing_garbage_is_an_error_behind_all_output(fmt: Format, garbage: by
 
     assert output == TEXT
     assert type(error) is FormatError
-    zeros = 2 if fmt is GZIP and garbage.startswith(b"\0") else 0
-    assert error.offset == len(stream) + zeros
-    assert "trailing garbage" in error.reason
+    zeros = garbage.startswith(b"\0")
+    assert error.offset == len(stream) + (2 if fmt is GZIP and zeros else 0)
+    assert ("stream padding" if fmt is XZ and zeros else "trailing garbage") in error.reason
 
 
 @every_format
@@ -439,14 +445,14 @@ def test_a_frame_that_was_cut_in_its_magic_number_is_truncated_not_garbage(fmt: 
 def test_damage_in_a_later_frame_does_not_cost_the_frames_before(fmt: Format) -> None:
     good = fmt.compress(TEXT)
     damaged = bytearray(fmt.compress(NOISE[:1000]))
-    damaged[-1] ^= 1
+    damaged[-2] ^= 1  # the last bits of bzip2 are padding
     output, error = fault(fmt.decompressor(), good + bytes(damaged))
 
     assert output.startswith(TEXT)
     assert error.offset >= len(good)
 
 
-@every_format
+@pytest.mark.parametrize("fmt", [GZIP, LZ4, ZSTD], ids=repr)  # others verify in the step of the last bytes
 def test_a_wrong_checksum_is_told_behind_the_output(fmt: Format) -> None:
     stream = bytearray(fmt.compress(TEXT))
     place = len(stream) - (8 if fmt is GZIP else 4)
@@ -856,6 +862,169 @@ def test_zstd_a_block_larger_than_the_window() -> None:
     assert (error.offset, error.reason) == (len(head), "a zstd block of type 1 and 1025 bytes")
 
 
+# -- bzip2 ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("level", [1, 2, 9])
+def test_bzip2_blocks_of_every_size(level: int) -> None:
+    data = NOISE * 4
+    stream = bz2.compress(data, level) + bz2.compress(b"", level)
+
+    assert decompress(Bzip2Decompressor(), *chop(stream, 50_000)) == data
+
+
+@pytest.mark.parametrize("head", [b"BZh0", b"BZh:", b"BZ0x", b"BZHx"])
+def test_bzip2_has_no_other_levels(head: bytes) -> None:
+    _, error = fault(Bzip2Decompressor(), head + bz2.compress(TEXT)[4:])
+
+    assert error.reason.startswith("this is not bzip2")
+
+
+def test_bzip2_damage_costs_its_step_alone_and_chains_the_cause() -> None:
+    stream = bytearray(bz2.compress(NOISE * 4))  # blocks of 900 kB
+    stream[-100_000] ^= 1
+    output, error = fault(Bzip2Decompressor(), bytes(stream))
+
+    assert output[:800_000] == (NOISE * 4)[:800_000]  # of the first block, whose checksum is right
+    assert error.reason == "damaged bzip2 data (Invalid data stream)"
+    assert isinstance(error.__cause__, OSError)
+
+
+def test_bzip2_the_checksum_of_the_stream_is_verified() -> None:
+    stream = bytearray(bz2.compress(b""))
+    stream[-1] ^= 1
+    _, error = fault(Bzip2Decompressor(), bytes(stream))
+
+    assert error.offset == 4
+
+
+# -- xz ------------------------------------------------------------------------------------------------------
+
+
+def xz_header(check: int) -> bytes:
+    flags = bytes((0, check))
+    return b"\xfd7zXZ\0" + flags + zlib.crc32(flags).to_bytes(4, "little")
+
+
+@pytest.mark.parametrize(
+    "check", [lzma.CHECK_NONE, lzma.CHECK_CRC32, lzma.CHECK_CRC64, lzma.CHECK_SHA256], ids=str
+)
+def test_xz_checksums_of_every_kind(check: int) -> None:
+    stream = lzma.compress(NOISE, check=check, preset=0)
+    assert decompress(XzDecompressor(), stream) == NOISE
+
+    damaged = bytearray(stream)
+    damaged[150_000] ^= 1
+    _, error = run(XzDecompressor(), [bytes(damaged)])
+    assert (error is None) == (check == lzma.CHECK_NONE)
+    assert error is None or error.args[0].startswith("xz: damaged xz data (Corrupt input data) at byte ")
+
+
+@pytest.mark.parametrize("check", [2, 7, 15])
+def test_xz_checksums_that_the_library_would_ignore_are_unsupported(check: int) -> None:
+    good = XZ.compress(b"data")
+    output, error = fault(XzDecompressor(), good + xz_header(check) + bytes(100))
+
+    assert output == b"data"
+    assert isinstance(error, UnsupportedFormatError)
+    assert (error.offset, error.reason) == (
+        len(good),
+        f"an xz stream with a checksum of type {check} is not supported",
+    )
+
+
+def test_xz_options_of_the_future_are_unsupported() -> None:
+    flags = b"\1\4"
+    head = b"\xfd7zXZ\0" + flags + zlib.crc32(flags).to_bytes(4, "little")
+    _, error = fault(XzDecompressor(), head + XZ.compress(b"data")[12:])
+
+    assert isinstance(error, UnsupportedFormatError)
+    assert error.offset == 0
+
+
+@pytest.mark.parametrize(
+    ("head", "offset", "reason"),
+    [
+        (b"\xfd7zXZ\1" + bytes(6), 0, "this is not xz: it begins with fd 37 7a 58 5a 01"),
+        (xz_header(4)[:-1] + b"\0", 8, "the checksum of an xz stream header does not match"),
+        (xz_header(4) + b"\xff" * 20, 0, None),
+    ],
+)
+def test_xz_header_faults(head: bytes, offset: int, reason: str | None) -> None:
+    output, error = fault(XzDecompressor(), head + bytes(2000))
+
+    assert output == b""
+    assert type(error) is FormatError
+    assert error.reason == reason or reason is None
+    assert error.offset == offset or reason is None
+
+
+def test_xz_a_dictionary_is_bounded_before_it_is_allocated() -> None:
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 128 << 20}]
+    assert decompress(XzDecompressor(), lzma.compress(b"data", filters=filters)) == b"data"
+
+    filters[0]["dict_size"] = 1536 << 20
+    good = XZ.compress(b"good")
+    block = bytearray(XZ.compress(b"data")[12:])  # a block header states the size in its properties
+    block[4] = 40  # 4 GiB
+    block[8:12] = zlib.crc32(block[:8]).to_bytes(4, "little")
+    output, error = fault(XzDecompressor(), good + xz_header(4) + bytes(block))
+    assert output == b"good"
+    assert isinstance(error, UnsupportedFormatError)
+    assert (error.offset, error.reason) == (
+        len(good),
+        f"an xz stream that takes more than {129 << 20} bytes to decode is not supported",
+    )
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+@pytest.mark.parametrize("padding", [4, 8, 10_000])
+def test_xz_padding_stands_between_and_behind_streams(padding: int, size: int) -> None:
+    stream = XZ.compress(b"one") + bytes(padding) + XZ.compress(b"two") + bytes(padding)
+
+    assert decompress(XzDecompressor(), *chop(stream, size)) == b"onetwo"
+
+
+@pytest.mark.parametrize("padding", [1, 2, 3, 5, 4097])
+def test_xz_padding_comes_in_fours(padding: int) -> None:
+    first, second = XZ.compress(b"one"), XZ.compress(b"two")
+    stream = first + bytes(padding)
+    output, error = fault(XzDecompressor(), stream + second)
+    assert (output, type(error), error.offset) == (b"one", FormatError, len(first))
+    assert "comes in fours" in error.reason
+
+    output, error = fault(XzDecompressor(), stream)
+    assert (output, type(error), error.offset) == (b"one", TruncatedArchiveError, len(stream))
+
+    assert decompress(XzDecompressor(strict=False), stream + second) == b"onetwo"
+    assert decompress(XzDecompressor(strict=False), stream) == b"one"
+
+
+def test_xz_padding_does_not_come_first() -> None:
+    _, error = fault(XzDecompressor(), bytes(4) + XZ.compress(b"one"))
+
+    assert error.reason.startswith("this is not xz")
+
+
+@pytest.mark.parametrize("dictionary", [1 << 16, 3 << 19, 1 << 23, 1 << 26])
+def test_xz_the_legacy_format_is_refused_by_name(dictionary: int) -> None:
+    filters = [{"id": lzma.FILTER_LZMA1, "preset": 0, "dict_size": dictionary}]
+    stream = lzma.compress(TEXT, lzma.FORMAT_ALONE, filters=filters)
+    _, error = fault(XzDecompressor(), *chop(stream, 2))
+
+    assert isinstance(error, UnsupportedFormatError)
+    assert (error.offset, ".lzma" in error.reason) == (0, True)
+
+
+def test_xz_every_part_of_a_stream_is_verified() -> None:
+    stream = lzma.compress(b"data")
+    for place in range(len(stream)):
+        damaged = bytearray(stream)
+        damaged[place] ^= 0xFF
+        _, error = run(XzDecompressor(), [bytes(damaged)])
+        assert isinstance(error, FormatError), place
+
+
 # -- what other tools write ----------------------------------------------------------------------------------
 
 
@@ -879,6 +1048,14 @@ def tool(command: str, data: bytes) -> bytes:
         (ZSTD, "zstd -19 --long=27"),
         (ZSTD, "zstd -3 --no-check -T2"),
         (ZSTD, "zstd --fast=10"),
+        (BZIP2, "bzip2 -1"),
+        (BZIP2, "bzip2 -9"),
+        (XZ, "xz -0 --check=none"),
+        (XZ, "xz -1 --check=crc32"),
+        (XZ, "xz -3 --check=sha256 -T2 --block-size=200000"),
+        (XZ, "xz -9"),
+        (XZ, "xz -1 --x86 --lzma2=preset=1"),
+        (XZ, "xz -1 --delta=dist=4 --lzma2=dict=128MiB"),
     ],
     ids=str,
 )
@@ -891,7 +1068,12 @@ def test_what_the_command_line_tools_write(fmt: Format, command: str) -> None:
 
 @pytest.mark.parametrize(
     ("decompressor", "command"),
-    [(Lz4Decompressor, "lz4 -l"), (ZstdDecompressor, "zstd --ultra --long=30 -1")],
+    [
+        (Lz4Decompressor, "lz4 -l"),
+        (ZstdDecompressor, "zstd --ultra --long=30 -1"),
+        (XzDecompressor, "xz --format=lzma"),
+        (XzDecompressor, "xz --lzma2=preset=0,dict=192MiB"),
+    ],
 )
 def test_what_the_command_line_tools_write_and_we_do_not_read(
     decompressor: Callable[[], StreamDecompressor], command: str

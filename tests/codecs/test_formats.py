@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import subprocess
 import sys
 import tarfile
@@ -74,6 +76,11 @@ def test_zip_is_known_and_not_decodable() -> None:
         ("x.tar.lz4", ".tar.lz4"),
         ("x.tar.zst", ".tar.zst"),
         ("x.tzst", ".tar.zst"),
+        ("x.tar.bz2", ".tar.bz2"),
+        ("x.tbz", ".tar.bz2"),
+        ("x.TBZ2", ".tar.bz2"),
+        ("x.tar.xz", ".tar.xz"),
+        ("x.txz", ".tar.xz"),
         ("x.zip", ".zip"),
         ("x.gz", None),
         ("x.tar.txt", None),
@@ -108,6 +115,8 @@ def test_parse_format_lists_what_is_known(name: str) -> None:
         ("Application/GZIP ; charset=binary", ".tar.gz"),
         ("application/x-lz4", ".tar.lz4"),
         ("application/zstd;q=1", ".tar.zst"),
+        ("application/x-bzip2", ".tar.bz2"),
+        ("application/x-xz", ".tar.xz"),
         ("application/zip", ".zip"),
         ("text/html; charset=utf-8", None),
         ("", None),
@@ -166,6 +175,10 @@ ZSTD = zstandard.compress(b"data")
         (b"\x02\x21\x4c\x18" + bytes(20), ".tar.lz4"),
         (ZSTD, ".tar.zst"),
         (b"\x27\xb5\x2f\xfd" + bytes(20), ".tar.zst"),
+        (bz2.compress(b"data", 1), ".tar.bz2"),
+        (bz2.compress(b""), ".tar.bz2"),
+        (lzma.compress(b"data"), ".tar.xz"),
+        (lzma.compress(b"data", lzma.FORMAT_ALONE), ".tar.xz"),
         (SKIPPABLE + ZSTD, ".tar.zst"),
         (SKIPPABLE * 2 + LZ4, ".tar.lz4"),
         (LONG_SKIPPABLE + ZSTD, ".tar.zst"),
@@ -188,6 +201,8 @@ def test_archives_are_told_by_their_first_bytes(head: bytes, found: str) -> None
         (gzip.compress(b"data" * 500), 2),
         (LZ4, 4),
         (ZSTD, 4),
+        (bz2.compress(b"data"), 4),
+        (lzma.compress(b"data"), 6),
         (zip_of("a"), 4),
         (tar(tarfile.USTAR_FORMAT), 262),
         (v7_header(), 512),
@@ -223,7 +238,7 @@ HTML = b"\n<!DOCTYPE html>\n<html><head><title>404</title></head></html>"
         (b"\x7fELF\x02\x01\x01\x00\x00", "begins with 7f 45 4c 46 02 01 01 00"),
         (
             b"caf\xe9 au lait",
-            "this is no archive that is known (.tar, .tar.gz, .tar.lz4, .tar.zst, .zip): it begins with 63",
+            "known (.tar, .tar.gz, .tar.lz4, .tar.zst, .tar.bz2, .tar.xz, .zip): it begins with 63 61 66",
         ),
         (bytes(100), "begins with 00 00"),
         (b"\x1f", "begins with 1f"),
@@ -262,7 +277,7 @@ def test_whole_heads_are_always_decided(head: bytes) -> None:
 
 # -- compressors and decompressors ---------------------------------------------------------------------------
 
-COMPRESSIONS: list[Compression] = ["gzip", "lz4", "zstd"]
+COMPRESSIONS: list[Compression] = ["gzip", "lz4", "zstd", "bzip2", "xz"]
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
@@ -302,7 +317,9 @@ def test_nothing_is_needed_to_compress_nothing() -> None:
 
 @pytest.mark.parametrize("opener", [open_compressor, open_decompressor])
 def test_an_unknown_compression_is_a_mistake_of_the_caller(opener: type) -> None:
-    with pytest.raises(UsageError, match="'brotli' is no known compression; known are gzip, lz4, zstd"):
+    with pytest.raises(
+        UsageError, match="'brotli' is no known compression; known are gzip, lz4, zstd, bzip2, xz"
+    ):
         opener("brotli")
 
 
