@@ -7,6 +7,7 @@ members larger than a chunk) leaves it for methods of its own.
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from ..errors import (
@@ -44,6 +45,9 @@ __all__ = ["TarDecoder"]
 _FILE: Final = ord("0")
 _OCTAL_DIGITS: Final = b"01234567"
 _NUMBER_ENDS: Final = (0, ord(" "))
+# What tells a plain member: the name, the digits of the size and the byte behind them, the checksum, the
+# typeflag, the first byte of the prefix. All in one call, which takes half the time of a slice for each.
+_PLAIN_FIELDS: Final = Struct("100s 24x 11sB 12x 8sB 188x B 166x")
 
 # Headers that speak about the next member (or, "g", about all that follow).
 _PAX: Final = ord("x")
@@ -297,23 +301,24 @@ class TarDecoder:
 
         end = len(chunk)
         expected = self._expected
-        append = events.append
+        append, unpack_fields = events.append, _PLAIN_FIELDS.unpack
         max_member_size, max_members = limits.max_member_size, limits.max_members
         while (data_start := position + BLOCK_SIZE) <= end:
             block = chunk[position:data_start]
             # The plain member: sound checksum, a regular file, all ASCII, name and size in the usual form,
             # and nothing before it that would change them. The other branch makes the same tests in full.
+            name_field, digits, digits_end, checksum, typeflag, prefix_start = unpack_fields(block)
             if (
-                adler32(block) & 0xFFFF == expected[block[148:156]]
+                adler32(block) & 0xFFFF == expected[checksum]
                 and self._plain
-                and block[156] == _FILE
-                and not block[345]
+                and typeflag == _FILE
+                and not prefix_start
                 and block.isascii()
-                and block[135] in _NUMBER_ENDS
-                and not block[124:135].strip(_OCTAL_DIGITS)
+                and digits_end in _NUMBER_ENDS
+                and not digits.strip(_OCTAL_DIGITS)
             ):
-                name = block[:100].partition(b"\0")[0].decode("ascii")
-                size = int(block[124:135], 8)
+                name = name_field.partition(b"\0")[0].decode()
+                size = int(digits, 8)
                 pax = _NO_RECORDS
             else:
                 header = self._read_header(block, base + position)
