@@ -67,7 +67,9 @@ class EventStream:
         self.current: object = None
 
     async def pull(self) -> bool:
-        """Read one chunk and renew `events`; False at the end of the input.
+        """Read one chunk, or the end of the input, and renew `events`; False where the end was read before.
+
+        The end, too, may complete events: whoever stops at the first False has seen them all.
 
         Raises:
             UsageError: if another pull is under way: a stream has one consumer. Or after `aclose`.
@@ -94,7 +96,7 @@ class EventStream:
         finally:
             self._pulling = False
         self.events = iter(self._decoder)
-        return not self._ended
+        return True
 
     async def collect(self, start: MemberStart | WholeMember) -> bytes:
         """Return all the data of the member whose start was just taken from `events`.

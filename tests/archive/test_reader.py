@@ -585,7 +585,7 @@ class SizelessStart(MemberStart):
 
 
 class SizelessDecoder:
-    """Says of one member that its size is not known, as a streamed zip does."""
+    """Knows the size of a member at its end only, as in a streamed zip, and tells the last ones at EOF."""
 
     def __init__(self) -> None:
         self._events: list[Event] = [SizelessStart()]
@@ -594,7 +594,7 @@ class SizelessDecoder:
         self._events.append(MemberData(chunk))
 
     def feed_eof(self) -> None:
-        self._events.append(MemberEnd())
+        self._events += [MemberEnd(), SizelessStart(), MemberEnd()]
 
     def __iter__(self) -> Iterator[Event]:
         while self._events:
@@ -618,6 +618,7 @@ async def test_a_member_of_unknown_size_is_read_as_far_as_the_limit() -> None:
         "",
     )
     assert await member.read() == b"abcdef"
+    assert [await member.read() async for member in archive] == [b""]
 
     source = Source([b"abc", b"def", b"ghi"])
     member = await anext(open_sizeless(source, Limits(max_item_size=5)))

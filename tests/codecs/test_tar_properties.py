@@ -227,6 +227,7 @@ def test_random_bytes_are_an_error_of_ours_or_an_empty_archive(data: bytes, size
     assert error is not None or data.startswith(END)
 
 
+@settings(max_examples=20)
 @given(archives)
 def test_one_byte_at_a_time(members: list[Given]) -> None:
     raw = encode(members[:2])
