@@ -34,6 +34,7 @@ class EventStream:
     Args:
         chunks: The bytes of the archive. Closed by `aclose` if it has that method.
         archive_format: What the bytes are; None to tell by the first of them.
+        source_name: What their source is called; None where they are an archive of many members for sure.
         limits: Bounds for the decoder.
         strict: Whether the archive must end as its format says.
     """
@@ -54,11 +55,12 @@ class EventStream:
         chunks: AsyncIterator[Buffer],
         archive_format: ArchiveFormat | None,
         *,
+        source_name: str | None = None,
         limits: Limits = DEFAULT_LIMITS,
         strict: bool = True,
     ) -> None:
         self._chunks = chunks
-        self._decoder = open_decoder(archive_format, limits=limits, strict=strict)
+        self._decoder = open_decoder(archive_format, source_name=source_name, limits=limits, strict=strict)
         self.max_item_size = limits.max_item_size
         self._ended = False
         self._closed = False

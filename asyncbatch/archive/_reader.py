@@ -11,7 +11,7 @@ from ..errors import UsageError
 from ..limits import DEFAULT_LIMITS
 from ._events import EventStream
 from ._extract import extract
-from ._sources import iterate_source
+from ._sources import iterate_source, name_of_source
 
 if TYPE_CHECKING:
     import os
@@ -35,8 +35,10 @@ def open_archive(
 
     Args:
         source: A path, bytes, or an iterable or async iterable of bytes, such as ``response.aiter_raw()``.
-        format: ``".tar"``, ``".tar.gz"``, ``".tgz"``, ``".tar.lz4"`` or ``".tar.zst"``; None to tell by the
-            first bytes.
+        format: ``".tar"``, ``".tar.gz"``, ``".tgz"``, ``".tar.lz4"``, ``".tar.zst"``, ``".tar.bz2"`` or
+            ``".tar.xz"``. Or a bare compression, such as ``".gz"``: one member, named as the file without
+            that extension, or ``"data"`` where the source has no name. None to tell by the first bytes: what
+            a compression holds is a tar if it begins as one (or the file's name says so), else one member.
         limits: Bounds on what is accepted.
         strict: Whether the archive must end as its format says. False accepts a tar that ends at a member's
             boundary without its closing blocks, and anything behind the end. Cut members raise in both.
@@ -48,7 +50,9 @@ def open_archive(
         UsageError: if the format, or the kind of source, is not known.
     """
     archive_format = None if format is None else parse_format(format)
-    return Archive(EventStream(iterate_source(source), archive_format, limits=limits, strict=strict))
+    chunks, source_name = iterate_source(source), name_of_source(source)
+    stream = EventStream(chunks, archive_format, source_name=source_name, limits=limits, strict=strict)
+    return Archive(stream)
 
 
 class Archive(AsyncCloseable):

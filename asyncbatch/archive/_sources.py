@@ -7,6 +7,7 @@ from collections.abc import AsyncIterable, Iterable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from ..codecs._bare import NAMELESS
 from ..errors import UsageError
 from ._threads import in_thread
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from ..codecs._events import Buffer
 
-__all__ = ["Source", "close_source", "iterate_source"]
+__all__ = ["Source", "close_source", "iterate_source", "name_of_source"]
 
 Source: TypeAlias = "AsyncIterable[Buffer] | Iterable[Buffer] | Buffer | str | os.PathLike[str]"
 
@@ -52,6 +53,13 @@ async def close_source(chunks: object) -> None:
     aclose = getattr(chunks, "aclose", None)
     if aclose is not None:
         await aclose()
+
+
+def name_of_source(source: object) -> str:
+    """Return the file name of a path; ``"data"`` for other sources, which have none."""
+    if isinstance(source, str | os.PathLike):
+        return os.path.basename(os.fsdecode(source)) or NAMELESS  # noqa: PTH119 - a name, not a path
+    return NAMELESS
 
 
 async def _read_file(path: str | os.PathLike[str]) -> AsyncIterator[bytes]:

@@ -28,12 +28,13 @@ __all__ = [
     "detect_format",
     "format_of_mime",
     "format_of_name",
+    "looks_like_tar",
     "open_compressor",
     "open_decompressor",
     "parse_format",
 ]
 
-Container: TypeAlias = Literal["tar", "zip"]
+Container: TypeAlias = Literal["tar", "zip", "bare"]
 Compression: TypeAlias = Literal["gzip", "lz4", "zstd", "bzip2", "xz"]
 
 DETECT_SIZE: Final = BLOCK_SIZE
@@ -46,11 +47,13 @@ class ArchiveFormat:
 
     Attributes:
         name: What a user calls it, such as ``".tar.gz"``; the first of `extensions`.
-        container: What holds the members.
+        container: What holds the members; ``"bare"`` is nothing: the data is one member.
         compression: What was done to the whole container, or None.
         extensions: Endings of file names that mean this format, in lower case.
-        mime_types: Media types that mean this format; the first is the one to send.
-        magics: What the bytes may begin with; empty where only a closer look tells (`_looks_like_tar`).
+        mime_types: Media types that mean this format; the first is the one to send. Bare compressions have
+            none of their own.
+        magics: What the bytes may begin with; empty where only a closer look tells (`looks_like_tar`, or what
+            comes out of the decompressor).
         decodable: Whether this library reads it.
     """
 
@@ -61,6 +64,17 @@ class ArchiveFormat:
     mime_types: tuple[str, ...]
     magics: tuple[bytes, ...]
     decodable: bool = True
+
+
+def _bare(extension: str, compression: Compression) -> ArchiveFormat:
+    return ArchiveFormat(
+        name=extension,
+        container="bare",
+        compression=compression,
+        extensions=(extension,),
+        mime_types=(),
+        magics=(),
+    )
 
 
 def _little_endian(*numbers: int) -> tuple[bytes, ...]:
@@ -137,6 +151,11 @@ FORMATS: Final = (
         magics=(b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08"),
         decodable=False,
     ),
+    _bare(".gz", "gzip"),
+    _bare(".lz4", "lz4"),
+    _bare(".zst", "zstd"),
+    _bare(".bz2", "bzip2"),
+    _bare(".xz", "xz"),
 )
 """Every format that the library knows by name."""
 
@@ -190,8 +209,9 @@ def format_of_mime(content_type: str) -> ArchiveFormat | None:
 def detect_format(head: bytes, *, at_eof: bool = False) -> ArchiveFormat | None:
     """Tell a format by its first bytes.
 
-    A compressed stream is taken for a compressed tar. One that begins with skippable frames, which zstd and
-    LZ4 share, is zstd unless an LZ4 frame follows them within `head`.
+    A compressed stream is taken for a compressed tar: whether it is one, only its content tells. One that
+    begins with skippable frames, which zstd and LZ4 share, is zstd unless an LZ4 frame follows them within
+    `head`.
 
     Args:
         head: The first bytes, as many as are there; `DETECT_SIZE` always suffice.
@@ -208,7 +228,7 @@ def detect_format(head: bytes, *, at_eof: bool = False) -> ArchiveFormat | None:
     frame = _behind_skippable_frames(head)
     if row := next((row for magic, row in _BY_MAGIC.items() if frame.startswith(magic)), None):
         return row
-    if _looks_like_tar(head):
+    if looks_like_tar(head):
         return _TAR
     if not whole:
         return None
@@ -227,7 +247,7 @@ def _behind_skippable_frames(head: bytes) -> bytes:
     return head[position:]
 
 
-def _looks_like_tar(head: bytes) -> bool:
+def looks_like_tar(head: bytes) -> bool:
     """Whether a tar begins so: with a header, or, if it is empty, with the zeros that end it.
 
     The name of a header's format is taken for enough, and its checksum left to the decoder, who can say what

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import AsyncBatchError, UnsupportedFormatError
 from ..limits import DEFAULT_LIMITS
+from ._bare import NAMELESS, BareDecoder, TarOrBareDecoder, bare_name
 from ._formats import detect_format, open_decompressor
 from ._tar_decoder import TarDecoder
 
@@ -21,20 +22,42 @@ __all__ = ["CompressedDecoder", "DetectingDecoder", "open_decoder"]
 
 
 def open_decoder(
-    archive_format: ArchiveFormat | None, *, limits: Limits = DEFAULT_LIMITS, strict: bool = True
+    archive_format: ArchiveFormat | None,
+    *,
+    source_name: str | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    strict: bool = True,
 ) -> Decoder:
     """Make the decoder of an archive format; for None, one that tells the format by the first bytes.
+
+    Args:
+        archive_format: The format, or None.
+        source_name: What the source is called, after which the member of a bare compression is named. Without
+            a name, a compressed stream whose format is to be told is a compressed tar and nothing else.
+        limits: Bounds on what is accepted.
+        strict: Whether the input must end as its format says.
 
     Raises:
         UnsupportedFormatError: if this library knows the format by name only.
     """
     if archive_format is None:
-        return DetectingDecoder(limits=limits, strict=strict)
+        return DetectingDecoder(source_name=source_name, limits=limits, strict=strict)
     if not archive_format.decodable:
         raise UnsupportedFormatError(
             f"{archive_format.name} archives cannot be decoded yet; ask for .tar", codec="archive", offset=0
         )
-    container = TarDecoder(limits=limits, strict=strict)
+    container: Decoder
+    if archive_format.container == "bare":
+        container = BareDecoder(NAMELESS if source_name is None else bare_name(source_name), limits=limits)
+    else:
+        container = TarDecoder(limits=limits, strict=strict)
+    return _decompressed(archive_format, container, limits=limits, strict=strict)
+
+
+def _decompressed(
+    archive_format: ArchiveFormat, container: Decoder, *, limits: Limits, strict: bool
+) -> Decoder:
+    """Put the format's decompressor, if it has one, in front of a container decoder."""
     if archive_format.compression is None:
         return container
     decompressor = open_decompressor(archive_format.compression, limits=limits, strict=strict)
@@ -45,9 +68,13 @@ class DetectingDecoder:
     """A decoder for archives of any format, told by their first bytes.
 
     Bytes that are no archive make iteration raise `FormatError`, whose reason says what they look like.
+    For `source_name`, see `open_decoder`.
     """
 
-    def __init__(self, *, limits: Limits = DEFAULT_LIMITS, strict: bool = True) -> None:
+    def __init__(
+        self, *, source_name: str | None = None, limits: Limits = DEFAULT_LIMITS, strict: bool = True
+    ) -> None:
+        self._source_name = source_name
         self._limits = limits
         self._strict = strict
         self._head = b""
@@ -81,11 +108,18 @@ class DetectingDecoder:
         try:
             found = detect_format(self._head, at_eof=at_eof)
             if found is not None:
-                self._decoder = open_decoder(found, limits=self._limits, strict=self._strict)
+                self._decoder = self._open(found)
                 self._decoder.feed(self._head)
                 self._head = b""
         except AsyncBatchError as error:
             self._error = error
+
+    def _open(self, found: ArchiveFormat) -> Decoder:
+        limits, strict = self._limits, self._strict
+        if found.compression is None or self._source_name is None:
+            return open_decoder(found, limits=limits, strict=strict)
+        container = TarOrBareDecoder(self._source_name, limits=limits, strict=strict)
+        return _decompressed(found, container, limits=limits, strict=strict)
 
     def _raise_again(self) -> None:
         if self._error is not None:
@@ -127,6 +161,7 @@ class CompressedDecoder:
             self._drained = True
             if self._eof:
                 self._container.feed_eof()
+                yield from self._container
         except AsyncBatchError as error:
             self._error = error
             raise
