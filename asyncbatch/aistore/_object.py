@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Self, TypeAlias
 
-import aiofiles
 import aiofiles.os
 
 from .._closing import AsyncCloseable
+from ..archive._sources import close_source, iterate_source
 from ..errors import ObjectNotFoundError, RemoteError, UsageError
 from ..transport import Body, read_body
 from .wire import WireRequest, bucket_query, check_text, object_path, parse_object_headers, range_header
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["Object", "ObjectBody", "ObjectData"]
 
 ObjectData: TypeAlias = "bytes | bytearray | memoryview | str | os.PathLike[str] | AsyncIterable[bytes]"
-
-_READ_SIZE: Final = 262_144
 
 
 class Object:
@@ -210,11 +208,14 @@ class ObjectBody(AsyncCloseable):
 
 async def _read_file(path: str | os.PathLike[str], size: int) -> AsyncIterator[bytes]:
     left = size
-    async with aiofiles.open(path, "rb") as file:
-        while chunk := await file.read(_READ_SIZE):
+    chunks = iterate_source(path)
+    try:
+        async for chunk in chunks:
             left -= len(chunk)
             if left < 0:
                 break
             yield chunk
+    finally:
+        await close_source(chunks)
     if left:
         raise OSError(f"{os.fspath(path)!r} changed while it was read: it had {size} bytes at first")
