@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypedDict
 from .._closing import AsyncCloseable
 from ..codecs._formats import open_compressor, parse_format
 from ..codecs._tar_encoder import TarEncoder
+from ..codecs._zip_encoder import ZipEncoder
 from ..errors import LimitExceededError, UnsupportedFormatError, UsageError
 from ..limits import DEFAULT_LIMITS
 
@@ -19,16 +20,18 @@ if TYPE_CHECKING:
 
     from ..codecs._compress import Compressor
     from ..codecs._events import Buffer, MemberKind
+    from ..codecs._formats import Container
     from ..limits import Limits
 
 __all__ = ["EncodeMember", "EncodedArchive", "encode_archive"]
 
+_Encoder: TypeAlias = TarEncoder | ZipEncoder
 _Data: TypeAlias = "Buffer | AsyncIterable[Buffer]"
 _Member: TypeAlias = "EncodeMember | tuple[str, _Data]"
 Members: TypeAlias = "Iterable[_Member] | AsyncIterable[_Member]"
 
 # What encodes the members of a container; `_formats.FORMATS` says which container a format is.
-_ENCODERS: Final = {"tar": TarEncoder}
+_ENCODERS: Final[dict[Container, type[_Encoder]]] = {"tar": TarEncoder, "zip": ZipEncoder}
 
 # Large enough for the cost per chunk not to matter to sockets and files, small enough for their buffers.
 _CHUNK_SIZE: Final = 131_072
@@ -52,9 +55,9 @@ class EncodeMember:
     Attributes:
         name: Path in the archive, ``/``-separated.
         data: Its bytes, whole or as an async iterable, which is read once.
-        size: Bytes of data. Needed for an async iterable that is too large to be held in memory: tar states
-            sizes before the data.
-        kind: ``"file"``, ``"dir"``, ``"symlink"`` or ``"hardlink"``; only files have data.
+        size: Bytes of data. Needed in a tar for an async iterable that is too large to be held in memory: tar
+            states sizes before the data, zip behind it.
+        kind: ``"file"``, ``"dir"``, ``"symlink"`` or ``"hardlink"`` (not in a zip); only files have data.
         mode: Permission bits; None for what is usual for its kind.
         mtime: Modification time in seconds since the epoch.
         linkname: Target of a link.
@@ -81,8 +84,9 @@ def encode_archive(
         members: ``(name, data)`` pairs or `EncodeMember`, from any iterable or async iterable, read one at a
             time. Data is bytes or an async iterable of bytes. What has an ``aclose`` is closed with the
             archive.
-        format: ``".tar"``, ``".tar.gz"``, ``".tgz"``, ``".tar.lz4"`` or ``".tar.zst"``.
-        limits: Of these, `max_item_size` bounds data whose size is not known: it is held until it is.
+        format: ``".tar"``, ``".tar.gz"``, ``".tgz"``, ``".tar.lz4"``, ``".tar.zst"``, ``".tar.bz2"``,
+            ``".tar.xz"`` or ``".zip"``, whose members are stored, not compressed.
+        limits: Of these, `max_item_size` bounds data whose size is not known: a tar holds it until it is.
 
     Returns:
         An async iterator over the archive's bytes, best in an ``async with``. Equal members of equal options
@@ -95,7 +99,9 @@ def encode_archive(
     archive_format = parse_format(format)
     if archive_format.container not in _ENCODERS:
         raise UnsupportedFormatError(
-            f"{archive_format.name} archives cannot be encoded yet; ask for .tar", codec="archive", offset=0
+            f"{archive_format.name} archives cannot be encoded; ask for .tar or .zip",
+            codec="archive",
+            offset=0,
         )
     encoder = _ENCODERS[archive_format.container]()
     return EncodedArchive(members, encoder, open_compressor(archive_format.compression), limits=limits)
@@ -117,7 +123,7 @@ class EncodedArchive(AsyncCloseable):
     def __init__(
         self,
         members: Members,
-        encoder: TarEncoder,
+        encoder: _Encoder,
         compressor: Compressor | None,
         *,
         limits: Limits = DEFAULT_LIMITS,
@@ -171,7 +177,7 @@ class EncodedArchive(AsyncCloseable):
             raise UsageError("this archive is being read by another task already; it has one consumer")
 
 
-async def _encode(members: Members, encoder: TarEncoder, max_item_size: int) -> AsyncGenerator[bytes]:
+async def _encode(members: Members, encoder: _Encoder, max_item_size: int) -> AsyncGenerator[bytes]:
     """Yield the pieces of the container."""
     index = 0
     async with aclosing(_iterate(members)) as iterator:
@@ -190,20 +196,25 @@ async def _encode(members: Members, encoder: TarEncoder, max_item_size: int) -> 
     yield encoder.finish()
 
 
-async def _encode_large(
-    member: EncodeMember, encoder: TarEncoder, max_item_size: int
-) -> AsyncGenerator[bytes]:
+async def _encode_large(member: EncodeMember, encoder: _Encoder, max_item_size: int) -> AsyncGenerator[bytes]:
     """Yield the pieces of a member that is not one small `bytes`."""
-    data, size = member.data, member.size
-    if size is None:
+    data, size, fields = member.data, member.size, _header_fields(member)
+    if size is None and (isinstance(encoder, TarEncoder) or not isinstance(data, AsyncIterable)):
         if type(data) is not bytes:
             data = await _hold(member, max_item_size)
         size = len(data)
-    yield encoder.start(member.name, size, **_header_fields(member))
+    if isinstance(encoder, TarEncoder):
+        yield encoder.start(member.name, size or 0, **fields)
+    elif type(data) is bytes and size == len(data):
+        # Better than in pieces: what is whole has its CRC in front, where every reader can use it.
+        for piece in encoder.encode_parts(member.name, data, **fields):
+            yield piece
+        return
+    else:
+        yield encoder.start(member.name, size, **fields)
     async with aclosing(_iterate_data(member.name, data)) as pieces:
         async for piece in pieces:
-            encoder.feed(piece)
-            yield piece
+            yield bytes(encoder.feed(piece))  # the piece itself where it is stored: bytes() copies no bytes
     yield encoder.end()
 
 

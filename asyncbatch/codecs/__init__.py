@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ._tar_decoder import TarDecoder
     from ._tar_encoder import TarEncoder
     from ._xz import XzCompressor, XzDecompressor
+    from ._zip_encoder import ZipEncoder
     from ._zstd import ZstdCompressor, ZstdDecompressor
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "WholeMember",
     "XzCompressor",
     "XzDecompressor",
+    "ZipEncoder",
     "ZstdCompressor",
     "ZstdDecompressor",
     "parse_boundary",
@@ -74,6 +76,7 @@ __getattr__ = lazy_exports(
         "_tar_decoder": ("TarDecoder",),
         "_tar_encoder": ("TarEncoder",),
         "_xz": ("XzCompressor", "XzDecompressor"),
+        "_zip_encoder": ("ZipEncoder",),
         "_zstd": ("ZstdCompressor", "ZstdDecompressor"),
     },
 )

@@ -26,6 +26,7 @@ __all__ = [
     "crc32",
     "gzip_compressobj",
     "inflate_error",
+    "raw_compressobj",
     "raw_decompressobj",
 ]
 
@@ -128,6 +129,15 @@ def gzip_compressobj(level: int, backend: Backend = BACKEND) -> CompressObject:
         level: 0 (store, or the least effort) to 9. Levels that `backend` does not have are zlib's.
         backend: Who does it.
     """
+    return _compressobj(level, _GZIP, backend)
+
+
+def raw_compressobj(level: int, backend: Backend = BACKEND) -> CompressObject:
+    """Return a compressor to raw deflate (RFC 1951), without any wrapper; as `gzip_compressobj`."""
+    return _compressobj(level, _RAW, backend)
+
+
+def _compressobj(level: int, wbits: int, backend: Backend) -> CompressObject:
     module = backend.module if level <= backend.max_level else zlib
-    compressobj: CompressObject = module.compressobj(level, zlib.DEFLATED, _GZIP)
+    compressobj: CompressObject = module.compressobj(level, zlib.DEFLATED, wbits)
     return compressobj

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tarfile
 import tracemalloc
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -210,6 +211,114 @@ def test_round_trip(members: list[tuple[str, list[bytes], bool]], format_: str) 
     assert asyncio.run(round_trip()) == expected
 
 
+@pytest.mark.parametrize("format_", [".tar.bz2", ".tar.xz"])
+async def test_formats_that_pack_tighter(format_: str) -> None:
+    archive = await encoded(SMALL[:100], format=format_)
+
+    assert await decoded(archive) == SMALL[:100]
+    with tarfile.open(fileobj=io.BytesIO(archive), mode="r:*") as tar:
+        assert tar.getnames() == [name for name, _ in SMALL[:100]]
+
+
+# -- zip ----------------------------------------------------------------------------------------------------
+
+
+def unzipped(data: bytes) -> list[tuple[str, bytes]]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return [(info.filename, archive.read(info)) for info in archive.infolist()]
+
+
+@pytest.mark.parametrize("members", [[], SMALL, LARGE], ids=["none", "small", "large"])
+async def test_zip_what_goes_in_comes_out(members: list[tuple[str, bytes]]) -> None:
+    archive = await encoded(members, format=".zip")
+
+    assert unzipped(archive) == members
+    assert archive == await encoded(iter(members), format=".zip")
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        assert {(info.compress_type, info.flag_bits) for info in opened.infolist()} <= {(0, 0)}
+
+
+@pytest.mark.parametrize("command", ["unzip -t", "7z t", "bsdtar -tf"])
+async def test_zip_other_tools_read_it(command: str, tmp_path: Path) -> None:
+    members = [*SMALL[:50], *LARGE, ("ünïcode", Chunks([NOISE, b"x"])), EncodeMember("n", Chunks([b"xy"]), 2)]
+    (tmp_path / "archive.zip").write_bytes(await encoded(members, format=".zip"))
+
+    name, option = command.split()
+    run(name, option, tmp_path / "archive.zip")
+
+
+async def test_zip_members_and_data_come_in_any_kind() -> None:
+    members = [
+        ("bytearray", bytearray(b"one")),
+        ("large view", memoryview(NOISE)),
+        ("chunks", Chunks([b"th", bytearray(b"re"), memoryview(b"e")])),
+        ("no chunks", Chunks([])),
+        EncodeMember("sized chunks", Chunks([b"fo", b"", memoryview(b"ur")]), size=4),
+        EncodeMember("sized bytes", b"five", 4),
+        EncodeMember("sized view", memoryview(b"six"), 3),
+        EncodeMember("d", kind="dir"),
+        EncodeMember("link", kind="symlink", linkname="chunks"),
+    ]
+
+    archive = await encoded(members, format=".zip")
+    assert unzipped(archive) == [
+        ("bytearray", b"one"),
+        ("large view", NOISE),
+        ("chunks", b"three"),
+        ("no chunks", b""),
+        ("sized chunks", b"four"),
+        ("sized bytes", b"five"),
+        ("sized view", b"six"),
+        ("d/", b""),
+        ("link", b"chunks"),
+    ]
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        modes = [info.external_attr >> 16 for info in opened.infolist()]
+    assert modes == [0o100644] * 7 + [0o040755, 0o120777]
+
+
+async def test_zip_needs_no_sizes_and_holds_no_data() -> None:
+    members = [("n", Chunks([NOISE] * 20))]
+    tracemalloc.start()
+    try:
+        digest = hashlib.sha256()
+        async for chunk in encode_archive(members, format=".zip", limits=Limits(max_item_size=1)):
+            digest.update(chunk)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+async def test_zip_large_data_passes_without_a_copy() -> None:
+    members: list[Any] = [
+        ("a", NOISE),
+        ("b", Chunks([NOISE])),
+        EncodeMember("c", Chunks([NOISE]), len(NOISE)),
+    ]
+    chunks = await chunks_of(encode_archive(members, format=".zip"))
+
+    assert sum(chunk is NOISE for chunk in chunks) == 3
+
+
+@pytest.mark.parametrize(
+    ("member", "match"),
+    [
+        (EncodeMember("bad", NOISE, 5), "'bad'.* longer"),
+        (EncodeMember("bad", NOISE, 3_000_001), "'bad'.* 1 bytes short"),
+        (EncodeMember("bad", Chunks([NOISE]), 5), "'bad'.* longer"),
+        (EncodeMember("bad", kind="hardlink", linkname="x"), "cannot encode a hardlink"),
+        (EncodeMember("bad", b"x", kind="dir"), "cannot have 1 bytes"),
+        (("bad/", b""), "slash at its end"),
+    ],
+)
+async def test_zip_bad_members_are_refused(member: Any, match: str) -> None:  # noqa: ANN401
+    members: list[Any] = [*SMALL, member]
+    out = await fails(encode_archive(members, format=".zip"), UsageError, match)
+
+    with pytest.raises(zipfile.BadZipFile):
+        unzipped(out)
+
+
 # -- chunks -------------------------------------------------------------------------------------------------
 
 
@@ -340,8 +449,8 @@ async def test_what_members_and_data_raise_comes_through() -> None:
 async def test_arguments_are_checked_at_once() -> None:
     with pytest.raises(UsageError, match=r"no known archive format"):
         encode_archive([], format=".rar")
-    with pytest.raises(UnsupportedFormatError, match=r"\.zip archives cannot be encoded yet"):
-        encode_archive([], format=".zip")
+    with pytest.raises(UnsupportedFormatError, match=r"\.gz archives cannot be encoded; ask for \.tar or"):
+        encode_archive([], format=".gz")
     with pytest.raises(UsageError, match="cannot encode int"):
         encode_archive(3)  # type: ignore[arg-type]
     assert issubclass(UnsupportedFormatError, FormatError)

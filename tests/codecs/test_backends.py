@@ -13,7 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncbatch.codecs import _backends
-from asyncbatch.codecs._backends import Backend, choose_backend, gzip_compressobj, raw_decompressobj
+from asyncbatch.codecs._backends import (
+    Backend,
+    choose_backend,
+    gzip_compressobj,
+    raw_compressobj,
+    raw_decompressobj,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,6 +77,9 @@ def test_every_level_is_written_whoever_has_it(backend: Backend, level: int) -> 
     stream = compress.compress(b"data" * 1000) + compress.flush()
 
     assert gzip.decompress(stream) == b"data" * 1000
+
+    raw = raw_compressobj(level, backend)
+    assert zlib.decompress(raw.compress(b"data" * 1000) + raw.flush(), -15) == b"data" * 1000
 
 
 def test_levels_that_a_backend_lacks_are_those_of_zlib() -> None:
