@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..codecs._formats import format_of_mime
 from ..transport import Body
-from .wire import encode_batch, fault_of, member_name
+from .wire import check_batch, encode_batch, fault_of, member_name
 
 if TYPE_CHECKING:
     from ..batch import BatchRequest
@@ -25,7 +25,7 @@ class GetBatchSource:
 
     def check_batch(self, request: BatchRequest) -> None:
         """Raise `UsageError` or `UnsupportedFormatError` for a batch that AIStore would refuse."""
-        encode_batch(request)
+        check_batch(request)
 
     async def open_batch(self, request: BatchRequest) -> GetBatchAnswer:
         """Send a batch request, at the proxy, and return the target's answer."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from ..batch import BatchOptions, BatchRequest, BucketRef, ObjectRef
+    from ..batch import BatchOptions, BatchRequest, ObjectRef
     from ..limits import Limits
 
 __all__ = ["Client"]
@@ -127,12 +127,9 @@ class Client(AsyncCloseable):
         """
         if isinstance(bucket, str):
             bucket = self.bucket(bucket)
-        made = make_request(request, bucket, options, self._make_object)
+        made = make_request(request, bucket, options, Bucket.object)
         return BatchStream(self._source, made, limits=self._limits)
 
     def batch_loader(self) -> BatchLoader:
         """Return a loader of batches from this cluster."""
         return BatchLoader(self._source, limits=self._limits)
-
-    def _make_object(self, bucket: BucketRef, name: str) -> ObjectRef:
-        return Bucket(bucket.name, bucket.provider, bucket.namespace, self._connection).object(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, Self, TypedDict
+from typing import TYPE_CHECKING, Protocol, Self, TypedDict, TypeVar
 
 from ..codecs._formats import parse_format
 from ..errors import UsageError
@@ -45,6 +45,9 @@ class ObjectRef(Protocol):
     def bucket(self) -> BucketRef:
         """The bucket it lives in."""
         ...
+
+
+B = TypeVar("B", bound=BucketRef)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,9 +202,9 @@ def _check_entry(entry: Entry, index: int) -> None:
 
 def make_request(
     wanted: BatchRequest | Iterable[str | ObjectRef],
-    bucket: BucketRef | None,
+    bucket: B | None,
     options: BatchOptions,
-    make_object: Callable[[BucketRef, str], ObjectRef],
+    make_object: Callable[[B, str], ObjectRef],
 ) -> BatchRequest:
     """Make a request of what a client's `get_batch` takes: a request, or names and objects.
 

@@ -6,7 +6,7 @@ Facts: `docs/aistore-wire.md`.
 from __future__ import annotations
 
 from ._errors import parse_error
-from ._getbatch import encode_batch, fault_of, member_name
+from ._getbatch import check_batch, encode_batch, fault_of, member_name
 from ._names import check_bucket_name, check_text
 from ._objects import (
     ObjectInfo,
@@ -27,6 +27,7 @@ __all__ = [
     "WireRequest",
     "bucket_path",
     "bucket_query",
+    "check_batch",
     "check_bucket_name",
     "check_text",
     "encode_action",

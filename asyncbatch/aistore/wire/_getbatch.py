@@ -13,7 +13,7 @@ from ._request import WireRequest
 if TYPE_CHECKING:
     from ...batch import BatchRequest, Entry
 
-__all__ = ["encode_batch", "fault_of", "member_name"]
+__all__ = ["check_batch", "encode_batch", "fault_of", "member_name"]
 
 _PATH: Final = "/v1/ml/moss"
 _MISSING: Final = "__404__/"
@@ -22,16 +22,15 @@ _MISSING: Final = "__404__/"
 _FORMATS: Final = {".tar": ".tar", ".tar.gz": ".tgz", ".tar.lz4": ".tar.lz4"}
 
 
-def encode_batch(request: BatchRequest) -> WireRequest:
-    """Make the HTTP request of a batch.
+def check_batch(request: BatchRequest) -> None:
+    """Raise what `encode_batch` would raise, without the cost of encoding.
 
     Raises:
         UsageError: for what AIStore would refuse: an object name that it forbids, or several buckets one of
             which is in a namespace. Also for the multipart mode, which is not supported yet.
         UnsupportedFormatError: if AIStore does not make such archives, or they cannot be read yet.
     """
-    mime = _FORMATS.get(request.output_format)
-    if mime is None:
+    if request.output_format not in _FORMATS:
         raise UnsupportedFormatError(
             f"output_format={request.output_format!r} is not supported in batches; "
             f"ask for one of {', '.join(_FORMATS)}",
@@ -40,13 +39,23 @@ def encode_batch(request: BatchRequest) -> WireRequest:
         )
     if not request.streaming:
         raise UsageError("streaming=False is not supported yet; leave it out")
-    entries = request.entries
-    query, bucket = _address(entries)
+    _address(request.entries)
+    _check_names(request.entries)
+
+
+def encode_batch(request: BatchRequest) -> WireRequest:
+    """Make the HTTP request of a batch.
+
+    Raises:
+        UsageError, UnsupportedFormatError: as `check_batch` does.
+    """
+    check_batch(request)
+    query, bucket = _address(request.entries)
     if request.colocation:
         query["coloc"] = str(request.colocation)
     body = {
-        "mime": mime,
-        "in": [_encode_entry(index, entry) for index, entry in enumerate(entries)],
+        "mime": _FORMATS[request.output_format],
+        "in": [_encode_entry(entry) for entry in request.entries],
         "coer": request.continue_on_err,
         "onob": request.only_obj_name,
         "strm": request.streaming,
@@ -79,16 +88,24 @@ def _address(entries: tuple[Entry, ...]) -> tuple[dict[str, str], str | None]:
     return {}, None
 
 
-def _encode_entry(index: int, entry: Entry) -> dict[str, Any]:
-    check_bucket_name(entry.bucket, index=index)
-    check_object_name(entry.name, index=index)
+def _check_names(entries: tuple[Entry, ...]) -> None:
+    buckets: set[str] = set()  # which are few, and so checked once
+    for index, entry in enumerate(entries):
+        if entry.bucket not in buckets:
+            check_bucket_name(entry.bucket, index=index)
+            buckets.add(entry.bucket)
+        check_object_name(entry.name, index=index)
+        if entry.archpath is not None:
+            check_text(entry.archpath, index=index)
+
+
+def _encode_entry(entry: Entry) -> dict[str, Any]:
     encoded: dict[str, Any] = {
         "objname": entry.name,
         "bucket": entry.bucket,
         "provider": entry.provider,  # AIStore takes "ais" for granted where only the bucket is named
     }
     if entry.archpath is not None:
-        check_text(entry.archpath, index=index)
         encoded["archpath"] = entry.archpath
     if entry.start or entry.length is not None:
         encoded["start"] = entry.start
