@@ -46,11 +46,13 @@ class Folder:
     Errors are the system's: `NotADirectoryError` or one with ELOOP where a link, or a file, is in the way.
 
     Args:
-        path: Made by `open` if it does not exist. May be a link: whoever calls chose it.
+        path: May be a link: whoever calls chose it.
+        create: Whether `open` makes it if it does not exist.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, create: bool = True) -> None:
         self._path = path
+        self._create = create
         self._root: int | None = None
         # The folder that was used last; an archive has its members in order.
         self._parts: tuple[str, ...] = ()
@@ -59,7 +61,8 @@ class Folder:
 
     def open(self) -> None:
         """Open the folder itself; call `close` whatever comes of it."""
-        Path(self._path).mkdir(parents=True, exist_ok=True)
+        if self._create:
+            Path(self._path).mkdir(parents=True, exist_ok=True)
         self._root = os.open(self._path, _FOLDER)
 
     def close(self) -> None:
