@@ -1,0 +1,177 @@
+"""The commands and their options. What they do is in modules of their own, imported when they are called."""
+
+# ruff: noqa: PLC0415 - `asyncbatch --help` is not to wait for httpx, nor for a server that it does not start
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .._version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["run_app"]
+
+_app = typer.Typer(
+    name="asyncbatch",
+    help="Fetch thousands of objects in one request.",
+    epilog="Exit status: 0, or 1 if something is missing, 2 for a wrong call, 3 for a failure.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+Endpoint = Annotated[
+    str, typer.Option(envvar="AIS_ENDPOINT", metavar="URL", help="The cluster, as http://localhost:8080.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line, and nothing else.")]
+
+
+def run_app(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status."""
+    try:
+        _app(arguments, prog_name="asyncbatch")
+    except SystemExit as error:  # its way to end, always
+        return int(error.code or 0)
+    return 0  # pragma: no cover - see above
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
+    if wanted:
+        typer.echo(f"asyncbatch {__version__}")
+        raise typer.Exit
+
+
+@_app.callback()
+def _main(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@_app.command()
+def get(
+    *,
+    bucket: Annotated[str, typer.Argument(metavar="BUCKET", help="As ais://bucket, or its name alone.")],
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAMES]...", help="Objects; - to read them from standard input."),
+    ] = None,
+    endpoint: Endpoint = "",
+    names_from: Annotated[
+        str,
+        typer.Option(
+            "--from", metavar="FILE", help="Read names from a file, after those of the command line."
+        ),
+    ] = "",
+    output: Annotated[
+        str, typer.Option(metavar="DIR", help="Write files into this folder; the current one by default.")
+    ] = "",
+    archive: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE",
+            help="Write one archive, as .tar.zst or .zip; - for a .tar on standard output.",
+        ),
+    ] = "",
+    transfer_format: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="What the server sends: .tar, .tgz, .tar.lz4.")
+    ] = ".tar",
+    strict: Annotated[
+        bool, typer.Option("--strict/--continue-on-error", help="Whether to stop at what cannot be had.")
+    ] = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="Objects in a request.")] = 1000,
+    as_json: Json = False,
+) -> None:
+    """Fetch objects in batches, into a folder or one archive.
+
+    In a file and on standard input there is one object a line. For a file inside an object, which then is
+    an archive, its path follows behind a TAB.
+
+    What is missing is listed, and makes the exit status 1.
+    """
+    from ._get import GetOptions, get
+    from ._run import run
+
+    options = GetOptions(
+        bucket=bucket,
+        names=names or [],
+        names_from=names_from,
+        endpoint=endpoint,
+        output=output,
+        archive=archive,
+        transfer_format=transfer_format,
+        strict=strict,
+        batch_size=batch_size,
+        as_json=as_json,
+    )
+    run(get(options))
+
+
+@_app.command("list")
+def list_(
+    *,
+    url: Annotated[
+        str,
+        typer.Argument(
+            metavar="[URL]", help="A bucket, as ais://bucket; or an endpoint, to list its buckets."
+        ),
+    ] = "",
+    prefix: Annotated[str, typer.Option(help="What the names begin with.")] = "",
+    endpoint: Endpoint = "",
+    as_json: Json = False,
+) -> None:
+    """List the objects of a bucket with their sizes, or the buckets of a cluster."""
+    from ._list import list_objects_or_buckets
+    from ._run import run
+
+    run(list_objects_or_buckets(url, prefix=prefix, endpoint=endpoint, as_json=as_json))
+
+
+@_app.command()
+def extract(
+    *,
+    archive: Annotated[str, typer.Argument(metavar="ARCHIVE", help="A file; - for standard input.")],
+    destination: Annotated[
+        str, typer.Option("--directory", "-C", metavar="DIR", help="Where to; made if it does not exist.")
+    ] = ".",
+    as_json: Json = False,
+) -> None:
+    """Extract an archive, and write nothing outside of the folder, whatever the archive says."""
+    from ._extract import extract
+    from ._run import run
+
+    run(extract(archive, destination, as_json=as_json))
+
+
+@_app.command()
+def serve(
+    *,
+    directory: Annotated[str, typer.Argument(metavar="DIR", help="Its folders are the buckets.")],
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for a free one.")] = 8080,
+) -> None:
+    """Serve a folder as an AIStore: objects and batches. Anyone who can reach it may read and write."""
+    from ._run import run
+    from ._serve import serve
+
+    run(serve(directory, host=host, port=port))
+
+
+@_app.command()
+def demo(
+    *,
+    objects: Annotated[int, typer.Option(min=1, help="How many objects.")] = 2000,
+    as_json: Json = False,
+) -> None:
+    """Fetch 2,000 objects one by one, then in batches, from a server of its own, and compare."""
+    from ._demo import demo
+    from ._run import run
+
+    run(demo(objects, as_json=as_json))

@@ -1,0 +1,79 @@
+"""What commands print: lines for people, JSON lines for programs, progress on a terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from ._run import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["Output", "in_units"]
+
+
+class Output:
+    """Standard output and standard error of a command.
+
+    Args:
+        as_json: Whether programs read it: then standard output has JSON lines, standard error errors only.
+    """
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+
+    def record(self, **facts: object) -> None:
+        """Print an object, if programs read."""
+        if self.as_json:
+            sys.stdout.write(json.dumps(facts) + "\n")
+            sys.stdout.flush()  # whoever reads it may wait for it
+
+    def line(self, text: str) -> None:
+        """Print a line, if people read."""
+        if not self.as_json:
+            sys.stdout.write(printable(text) + "\n")
+
+    def note(self, text: str) -> None:
+        """Tell people how it went, beside the output itself."""
+        if not self.as_json:
+            sys.stderr.write(printable(text) + "\n")
+
+    @contextmanager
+    def progress(
+        self, what: str, total: int | None, *, in_bytes: bool = False
+    ) -> Iterator[Callable[[int], None]]:
+        """Show a bar, if people look on; what is yielded moves it on."""
+        if self.as_json or not sys.stderr.isatty():
+            yield _ignore
+            return
+        amount = DownloadColumn() if in_bytes else MofNCompleteColumn()
+        columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeElapsedColumn())
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+            bar = bars.add_task(what, total=total)
+            yield lambda step: bars.advance(bar, step)
+
+
+def _ignore(_step: int) -> None:
+    pass
+
+
+def in_units(size: float) -> str:
+    """Write a number of bytes for people, in units of 1,000."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.{0 if unit == 'bytes' else 1}f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
