@@ -1,7 +1,7 @@
-"""What the README and the documentation say is true: their Python runs, and prints what they say it prints.
+"""What the README and the documentation say is true: what they show runs, and prints what they say it prints.
 
-A page is run from top to bottom as if it were typed at a prompt that knows `await`. A ``text`` block behind
-a Python block is what that one prints.
+A page is run from top to bottom, its Python as if it were typed at a prompt that knows `await`. A ``text``
+block behind a Python block is what that one prints. Of commands, those run that talk to a server.
 """
 
 from __future__ import annotations
@@ -11,12 +11,16 @@ import contextlib
 import gzip
 import inspect
 import io
+import os
 import re
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import anyio
 import pytest
 
+import asyncbatch
 from asyncbatch.aistore import Client
 from asyncbatch.codecs import TarEncoder
 from asyncbatch.server import running
@@ -29,13 +33,16 @@ PAGES = {
 ENDPOINT = "http://localhost:8080"  # as the pages have it
 
 _BLOCK = re.compile(
-    r"^```python\n(?P<code>.*?)^```\n(?:\n```text\n(?P<output>.*?)^```\n)?", re.DOTALL | re.MULTILINE
+    r"^```(?P<language>python|console)\n(?P<code>.*?)^```\n(?:\n```text\n(?P<output>.*?)^```\n)?",
+    re.DOTALL | re.MULTILINE,
 )
+_COMMANDS = re.compile(r"\basyncbatch (list|get|extract)\b")
 
 
 class Block(NamedTuple):
-    """Python on a page: its code, the line that it begins on, and what it is said to print."""
+    """Code on a page: what it is, the line that it begins on, and what it is said to print."""
 
+    language: str
     code: str
     line: int
     output: str | None
@@ -43,7 +50,7 @@ class Block(NamedTuple):
 
 def blocks(text: str) -> list[Block]:
     return [
-        Block(match["code"], text.count("\n", 0, match.start("code")), match["output"])
+        Block(match["language"], match["code"], text.count("\n", 0, match.start("code")), match["output"])
         for match in _BLOCK.finditer(text)
     ]
 
@@ -62,7 +69,12 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 async def run_page(path: Path, found: list[Block], names: dict[str, Any], endpoint: str) -> None:
     for block in found:
-        code = "\n" * block.line + block.code.replace(ENDPOINT, endpoint)  # for tracebacks to name the line
+        code = block.code.replace(ENDPOINT, endpoint)
+        if block.language == "console":
+            if _COMMANDS.search(code):
+                await run_commands(code, endpoint)
+            continue
+        code = "\n" * block.line + code  # for tracebacks to name the line
         compiled = compile(code, path, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             result = eval(compiled, names)  # noqa: S307 - what we wrote ourselves
@@ -70,6 +82,18 @@ async def run_page(path: Path, found: list[Block], names: dict[str, Any], endpoi
                 await result
         if block.output is not None:
             assert printed.getvalue() == block.output, f"{path.name}, line {block.line}"
+
+
+async def run_commands(code: str, endpoint: str) -> None:
+    """Run commands in a shell, in which ``asyncbatch`` is the one that is tested."""
+    program = f'asyncbatch() {{ "{sys.executable}" -m asyncbatch "$@"; }}\n'
+    package = str(Path(asyncbatch.__file__).parents[1])
+    result = await anyio.run_process(
+        ["sh", "-euc", program + code],
+        env=os.environ | {"AIS_ENDPOINT": endpoint, "PYTHONPATH": package},
+        check=False,
+    )
+    assert result.returncode == 0, f"{code}\n{result.stderr.decode()}"
 
 
 @pytest.mark.anyio
@@ -98,8 +122,8 @@ async def test_a_page_tells_the_truth(path: Path, place: Path) -> None:
 
 
 def test_blocks_are_found_with_their_lines_and_what_they_print() -> None:
-    page = "one\n```python\nprint(1)\n```\n\n```text\n1\n```\ntwo\n\n```python\nx\n```\n"
-    assert blocks(page) == [Block("print(1)\n", 2, "1\n"), Block("x\n", 11, None)]
+    page = "one\n```python\nprint(1)\n```\n\n```text\n1\n```\ntwo\n\n```console\nx\n```\n"
+    assert blocks(page) == [Block("python", "print(1)\n", 2, "1\n"), Block("console", "x\n", 11, None)]
 
 
 def test_what_ci_runs_is_the_readme_s_command() -> None:
