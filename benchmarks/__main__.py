@@ -31,7 +31,7 @@ def main() -> None:
         help="; ".join(f"{name}: {what}" for name, what in _BENCHMARKS.items()),
     )
     parser.add_argument("--json", action="store_true", help="one JSON object per row and line")
-    parser.add_argument("--rounds", type=int, default=7, help="rounds to take the median of (default: 7)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds to take the median of (default: 5)")
     parser.add_argument("--only", default="", metavar="TEXT", help="only work whose name begins so")
     # For the tests: the fraction of the usual number of items.
     parser.add_argument("--scale", type=float, default=1, help=argparse.SUPPRESS)

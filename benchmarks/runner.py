@@ -71,11 +71,16 @@ class Contender:
             raise RuntimeError("the data that was delivered is not what was sent")
 
     def time(self) -> float:
-        """Return how many seconds the work takes; what came out is counted.
+        """Return how many seconds the work takes, the better of two runs; what came out is counted.
+
+        The first run of a turn may pay for the memory that the contender before it has given back.
 
         Raises:
             RuntimeError: if it was not done.
         """
+        return min(self._time_once(), self._time_once())
+
+    def _time_once(self) -> float:
         gc.collect()
         start = time.perf_counter()
         delivered = self.run(None)
