@@ -15,15 +15,19 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anyio
 import pytest
 
 import asyncbatch
+from asyncbatch import aistore, codecs, server
 from asyncbatch.aistore import Client
 from asyncbatch.codecs import TarEncoder
 from asyncbatch.server import running
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
@@ -119,6 +123,14 @@ async def test_a_page_tells_the_truth(path: Path, place: Path) -> None:
             names["url"] = f"{url}/v1/objects/example/shard.tar.gz?pid=p&utm=1"
             names |= {"client": client, "bucket": example}
         await run_page(path, found, names, url)
+
+
+@pytest.mark.parametrize("module", [asyncbatch, aistore, codecs, server], ids=lambda module: module.__name__)
+def test_every_public_name_is_in_the_reference(module: ModuleType) -> None:
+    listed = set(
+        re.findall(rf"^::: {module.__name__}\.(\w+)$", PAGES[ROOT / "docs/reference.md"], re.MULTILINE)
+    )
+    assert listed == set(module.__all__) - {"__version__"}
 
 
 def test_blocks_are_found_with_their_lines_and_what_they_print() -> None:
