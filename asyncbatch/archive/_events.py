@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from io import BytesIO
+from typing import TYPE_CHECKING, Final
 
 from ..codecs._events import MemberData
 from ..codecs._pipeline import open_decoder
@@ -11,13 +12,19 @@ from ..limits import DEFAULT_LIMITS
 from ._sources import close_source
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from ..codecs._events import Buffer, Event, MemberStart, WholeMember
     from ..codecs._formats import ArchiveFormat
     from ..limits import Limits
 
 __all__ = ["EventStream"]
+
+# Bytes of a buffer that are asked for at once. More would be lent to whoever writes a large number in a
+# header; beyond this, allocators grow a block without a copy.
+_RESERVED: Final = 32 << 20
+# Bytes of a member that may be held twice for a moment.
+_SMALL: Final = 1 << 20
 
 
 class EventStream:
@@ -109,16 +116,20 @@ class EventStream:
         size = start.size
         if size is not None and size > self.max_item_size:
             raise self.item_too_large(start.name, size)
+        # Joining parts is fastest, but holds the data twice. What is large, or may be, is written into a
+        # buffer, which then is handed out. Pages of it that nothing was written to take no memory yet.
+        small = size is not None and size <= _SMALL
         parts: list[Buffer] = []
-        held = 0
+        held = BytesIO(b"" if small else bytes(min(size or 0, _RESERVED)))
+        keep: Callable[[Buffer], object] = parts.append if small else held.write
         try:
             while True:
                 for event in self.events:
                     if type(event) is not MemberData:
-                        return b"".join(parts)
-                    parts.append(event.data)
-                    if size is None and (held := held + len(event.data)) > self.max_item_size:
-                        raise self.item_too_large(start.name, held)
+                        return b"".join(parts) if small else held.getvalue()
+                    keep(event.data)
+                    if size is None and held.tell() > self.max_item_size:
+                        raise self.item_too_large(start.name, held.tell())
                 await self.pull()
         except UsageError:  # of a second reader: the first one goes on
             raise

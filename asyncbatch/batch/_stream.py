@@ -7,7 +7,7 @@ that ends sooner, however cleanly, is a broken batch.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from .._closing import AsyncCloseable
 from ..archive import ArchiveMember
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from ._source import BatchAnswer, BatchSource
 
 __all__ = ["BatchMember", "BatchMembers", "BatchStream"]
+
+# That more should have come, and did not.
+_BROKEN_OFF: Final = (TruncatedArchiveError, TransportError)
 
 
 class BatchStream(AsyncCloseable):
@@ -228,14 +231,19 @@ class BatchStream(AsyncCloseable):
         Behind the last item nothing is missing: that the archive's end does not come is no failure, though a
         contradiction is.
         """
-        broken_off = isinstance(error, TruncatedArchiveError | TransportError)
-        if broken_off and self._delivered == len(self._entries):
+        if isinstance(error, _BROKEN_OFF) and self._delivered == len(self._entries):
             await self._close("complete")
-            return
+        else:
+            raise await self._failure(error)
+
+    async def _failure(self, error: BaseException) -> BaseException:
+        """Close the batch, an item of which is outstanding, and return what an error means."""
         await self._close("failed")
-        if broken_off:
-            raise self._incomplete("the answer broke off") from error
-        raise error
+        if not isinstance(error, _BROKEN_OFF):
+            return error
+        incomplete = self._incomplete("the answer broke off")
+        incomplete.__cause__ = error
+        return incomplete
 
     # -- pairing ------------------------------------------------------------------------------------------
 
@@ -375,6 +383,5 @@ class BatchMember:
             return await reading
         except (UsageError, StopAsyncIteration):
             raise
-        except BaseException as error:  # as in BatchStream.__anext__()
-            await self._batch._fail(error)  # noqa: SLF001 - the two make one reader
-            raise
+        except BaseException as error:  # noqa: BLE001 - as in BatchStream.__anext__()
+            raise await self._batch._failure(error)  # noqa: B904, SLF001 - it has its cause; one reader

@@ -64,7 +64,7 @@ class WireServer:
         try:
             while (asked := await _read_request(reader)) is not None:
                 self.asked.append(asked)
-                if not await self._answer(writer):
+                if not await self._answer(reader, writer):
                     break
         except (ConnectionError, asyncio.CancelledError):
             pass  # the client went away, or the test is over; asyncio would log an error about either
@@ -73,16 +73,27 @@ class WireServer:
             self._tasks.discard(task)
             writer.close()
 
-    async def _answer(self, writer: asyncio.StreamWriter) -> bool:
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         answer = self.answers.popleft() if self.answers else reply(500, b"no answer is left for this request")
         if not isinstance(answer, bytes):
-            await answer(writer)
+            await _until_gone(reader, answer(writer))
             return False
         for piece in self._split(answer):
             writer.write(piece)
             await writer.drain()
             await asyncio.sleep(0)  # the client's turn
         return b"\r\nconnection: close" not in answer.partition(b"\r\n\r\n")[0].lower()
+
+
+async def _until_gone(reader: asyncio.StreamReader, answering: Awaitable[None]) -> None:
+    """Await an answer, unless the client goes away."""
+    tasks = {asyncio.ensure_future(answering), asyncio.ensure_future(reader.read())}
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _read_request(reader: asyncio.StreamReader) -> Asked | None:

@@ -1,0 +1,139 @@
+"""What a batch asks for, checked before anything is sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from asyncbatch import BatchRequest, UsageError
+from asyncbatch.batch import BatchStream, Entry, make_request
+
+from ..support.batches import FakeBucket, FakeObject, FakeSource, request_of
+
+
+def make_object(bucket: Any, name: str) -> FakeObject:  # noqa: ANN401 - any bucket
+    return FakeObject(name, bucket)
+
+
+def test_a_request_has_the_defaults_of_the_documentation() -> None:
+    request = BatchRequest()
+    assert request.output_format == ".tar"
+    assert (request.continue_on_err, request.only_obj_name, request.streaming) == (False, False, True)
+    assert request.colocation == 0
+    assert request.entries == ()
+    assert len(request) == 0
+
+
+def test_an_entry_keeps_what_it_was_added_with() -> None:
+    request = BatchRequest()
+    request.add_object_request(
+        FakeObject("o", FakeBucket("b", "aws", "#n")), archpath="p", opaque=b"\0", start=1, length=2
+    )
+    assert request.entries == (
+        Entry(
+            name="o",
+            bucket="b",
+            provider="aws",
+            namespace="#n",
+            archpath="p",
+            start=1,
+            length=2,
+            opaque=b"\0",
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "reason"),
+    [
+        ("", {}, "name is empty"),
+        ("o", {"archpath": ""}, "archpath is empty"),
+        ("o", {"start": -1}, "start=-1 is negative"),
+        ("o", {"length": 0}, "length=0"),
+        ("o", {"length": -1}, "length=-1"),
+    ],
+)
+def test_an_entry_that_could_never_be_answered_is_refused(
+    name: str, options: dict[str, Any], reason: str
+) -> None:
+    request = request_of(["first"])
+    with pytest.raises(UsageError, match=reason) as caught:
+        request.add_object_request(FakeObject(name), **options)
+    assert caught.value.index == 1
+    assert len(request) == 1
+
+
+@pytest.mark.parametrize("form", ["tar", ".rar", "", "application/x-tar"])
+def test_an_unknown_format_is_refused(form: str) -> None:
+    with pytest.raises(UsageError, match="no known archive format"):
+        BatchRequest(output_format=form)
+
+
+@pytest.mark.parametrize("colocation", [-1, 3])
+def test_an_unknown_colocation_is_refused(colocation: int) -> None:
+    with pytest.raises(UsageError, match="colocation"):
+        BatchRequest(colocation=colocation)
+
+
+@pytest.mark.parametrize(("form", "name"), [(".tgz", ".tar.gz"), (".TAR", ".tar"), (".tar.lz4", ".tar.lz4")])
+def test_a_format_has_one_name(form: str, name: str) -> None:
+    assert BatchRequest(output_format=form).output_format == name
+
+
+def test_a_copy_changes_on_its_own_and_keeps_the_options() -> None:
+    options: dict[str, Any] = {
+        "output_format": ".tar.gz",
+        "continue_on_err": True,
+        "only_obj_name": True,
+        "streaming": False,
+        "colocation": 1,
+    }
+    request = request_of(["a", "b"], **options)
+    copy = request.copy()
+    copy.add_object_request(FakeObject("c"))
+    rest = request.with_entries(request.entries[1:])
+    assert [len(one) for one in (request, copy, rest)] == [2, 3, 1]
+    for one in (copy, rest):
+        assert {name: getattr(one, name) for name in options} == options
+    assert repr(request) == (
+        "<BatchRequest of 2 entries, output_format='.tar.gz', continue_on_err=True, streaming=False>"
+    )
+
+
+def test_a_batch_takes_a_copy_when_it_is_made() -> None:
+    request = request_of(["a"])
+    source = FakeSource()
+    batch = BatchStream(source, request)
+    assert source.checked == 1
+    request.add_object_request(FakeObject("b"))
+    assert repr(batch) == "<BatchStream new, 0 of 1 items delivered>"
+
+
+def test_a_request_is_taken_as_it_is() -> None:
+    request = request_of(["a"])
+    assert make_request(request, None, {}, make_object) is request
+
+
+def test_options_beside_a_request_are_refused() -> None:
+    for bucket, options in ((FakeBucket(), {}), (None, {"streaming": True})):
+        with pytest.raises(UsageError, match="have no effect beside it"):
+            make_request(request_of([]), bucket, options, make_object)  # type: ignore[arg-type]
+
+
+def test_names_and_objects_make_a_request() -> None:
+    elsewhere = FakeObject("y", FakeBucket("c"))
+    request = make_request(["x", elsewhere], FakeBucket(), {"continue_on_err": True}, make_object)
+    assert [(entry.bucket, entry.name) for entry in request.entries] == [("b", "x"), ("c", "y")]
+    assert request.continue_on_err
+
+
+def test_a_name_without_a_bucket_is_refused() -> None:
+    with pytest.raises(UsageError, match="in which bucket=") as caught:
+        make_request([FakeObject("x"), "y"], None, {}, make_object)
+    assert caught.value.index == 1
+
+
+def test_one_name_in_place_of_a_list_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"ask for \['name'\]"):
+        make_request("name", FakeBucket(), {}, make_object)
