@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from io import BytesIO
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from ..codecs._events import MemberData
 from ..codecs._pipeline import open_decoder
@@ -118,18 +118,20 @@ class EventStream:
             raise self.item_too_large(start.name, size)
         # Joining parts is fastest, but holds the data twice. What is large, or may be, is written into a
         # buffer, which then is handed out. Pages of it that nothing was written to take no memory yet.
-        small = size is not None and size <= _SMALL
         parts: list[Buffer] = []
-        held = BytesIO(b"" if small else bytes(min(size or 0, _RESERVED)))
-        keep: Callable[[Buffer], object] = parts.append if small else held.write
+        keep: Callable[[Buffer], object] = parts.append
+        buffer: BytesIO | None = None
+        if size is None or size > _SMALL:
+            buffer = BytesIO(bytes(min(size or 0, _RESERVED)))
+            keep = buffer.write
         try:
             while True:
                 for event in self.events:
                     if type(event) is not MemberData:
-                        return b"".join(parts) if small else held.getvalue()
+                        return b"".join(parts) if buffer is None else buffer.getvalue()
                     keep(event.data)
-                    if size is None and held.tell() > self.max_item_size:
-                        raise self.item_too_large(start.name, held.tell())
+                    if size is None and (held := cast("BytesIO", buffer).tell()) > self.max_item_size:
+                        raise self.item_too_large(start.name, held)
                 await self.pull()
         except UsageError:  # of a second reader: the first one goes on
             raise
