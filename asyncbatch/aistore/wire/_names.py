@@ -29,6 +29,9 @@ def check_object_name(name: str, *, index: int | None = None) -> None:
         index: Of the entry concerned, if it is one of a batch.
     """
     check_text(name, index=index)
+    # The proxy redirects with the bare name in a header, where line ends become spaces: another object.
+    if "\n" in name or "\r" in name or "\0" in name:
+        raise UsageError(f"object name {name!r}: AIStore mistakes names with line ends or NUL", index=index)
     parts = name.split("/")
     if not name or name.endswith("/") or name.startswith("~/") or "." in parts or ".." in parts:
         raise UsageError(
