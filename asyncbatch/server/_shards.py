@@ -111,18 +111,26 @@ class Shards:
 class _Reader(io.RawIOBase):
     """A stored object as a file, for the parsers of the standard library.
 
-    They read as many bytes as an archive's headers tell them to, hence the bound.
+    They read as many bytes as an archive's headers tell them to, hence the bound, and go where these lead
+    them: a header of negative size, to itself, for ever.
+
+    Args:
+        stored: The object.
+        max_read: Bytes of one read.
+        forward: Whether to refuse to go back behind what was read.
     """
 
-    def __init__(self, stored: StoredObject, max_read: int) -> None:
+    def __init__(self, stored: StoredObject, max_read: int, *, forward: bool = False) -> None:
         self._stored = stored
         self._max_read = max_read
+        self._forward = forward
         self._at = 0
+        self._lowest = 0
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._stored.size}[whence]
-        if self._at < 0:
-            raise ValueError(f"a place before the archive's beginning: {self._at}")
+        if self._at < self._lowest:
+            raise ValueError(f"a header leads back to byte {self._at}")
         return self._at
 
     def tell(self) -> int:
@@ -135,6 +143,7 @@ class _Reader(io.RawIOBase):
             raise ShardError(f"a header of {wanted} bytes; at most {self._max_read} are read")
         data = self._stored.read(self._at, wanted)
         self._at += len(data)
+        self._lowest = self._at if self._forward else 0
         return data
 
 
@@ -169,10 +178,10 @@ def _learn(
 
 
 def _tar_places(stored: StoredObject) -> Iterator[tuple[str, _Place]]:
-    reader = _Reader(stored, DEFAULT_LIMITS.max_header_size)
+    reader = _Reader(stored, DEFAULT_LIMITS.max_header_size, forward=True)
     with tarfile.open(fileobj=reader, mode="r:", encoding="utf-8") as archive:
         while (member := archive.next()) is not None:
-            if member.isreg():
+            if member.isreg() and member.size >= 0:
                 problem = "it is a sparse file" if member.sparse is not None else ""
                 yield member.name, _Place(member.offset_data, member.size, problem=problem)
             archive.members.clear()  # type: ignore[attr-defined] # it would keep them all

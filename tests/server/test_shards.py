@@ -228,6 +228,40 @@ def test_hostile_headers_are_not_obeyed(shards: Shards, root: Path) -> None:
         shards.open(stored, "b", "s.tar", "x")
 
 
+def _header(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
+    """Return a header of any size, negative ones too: in base-256."""
+    info = tarfile.TarInfo(name)
+    info.type = kind
+    header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    header[124:136] = (size % 256**12).to_bytes(12, "big") if size < 0 else b"%011o\0" % size
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header)
+
+
+_PAX = b"21 GNU.sparse.size=5\n"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(_header("x", -512), id="to the beginning"),
+        pytest.param(_header("a", 0) + _header("x", -512), id="to itself"),
+        pytest.param(
+            _header("a", 0)
+            + _header("pax", len(_PAX), tarfile.XHDTYPE)
+            + _PAX.ljust(512, b"\0")
+            + _header("x", -1536),
+            id="to its PAX header, which gives it another size",
+        ),
+    ],
+)
+def test_sizes_that_lead_back(shards: Shards, root: Path, data: bytes) -> None:
+    """Python's parser followed them round for ever, up to the versions that refuse them themselves."""
+    with pytest.raises((ShardError, NoSuchObjectError)):
+        _open(shards, root, "s.tar", "x", data + bytes(1024))
+
+
 def test_long_names_without_end(shards: Shards, root: Path) -> None:
     info = tarfile.TarInfo("././@LongLink")
     info.type, info.size = tarfile.GNUTYPE_LONGNAME, 2
