@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ __all__ = ["Listing", "answer_listing", "parse_listing"]
 
 _MAX_PAGE: Final = 10_000
 _IN_CLUSTER: Final = 1 << 6  # AIStore's flag of an entry that is here, and not in the cloud only
+_FLAGS: Final = re.compile(r"[0-9]{0,20}")  # of 64 bits
 # Flags of a request that change nothing where all objects are local, by their bit: cached, missing, deleted,
 # name-only, name-size, bucket-present, don't-head-remote, don't-add-remote, no-dirs.
 _HARMLESS: Final = sum(1 << bit for bit in (0, 1, 2, 4, 5, 6, 7, 8, 13))
@@ -63,7 +65,7 @@ def parse_listing(value: Mapping[str, Any]) -> Listing:
     size = value.get("pagesize") or 0
     if type(size) is not int or size < 0:
         raise ApiError(400, '"pagesize" of a listing is a number')
-    if not (strings["flags"] or "0").isdecimal():
+    if _FLAGS.fullmatch(strings["flags"]) is None:
         raise ApiError(400, '"flags" of a listing is a number in a string')
     if unknown := int(strings["flags"] or "0") & ~_HARMLESS:
         raise ApiError(501, f"listing with flags {unknown} is not supported by this server")
@@ -72,7 +74,8 @@ def parse_listing(value: Mapping[str, Any]) -> Listing:
         after=strings["continuation_token"] or strings["start_after"],
         limit=min(size or _MAX_PAGE, _MAX_PAGE),
         props=frozenset(strings["props"].split(",")),
-        uuid=strings["uuid"] or secrets.token_urlsafe(7)[:9],
+        # It is said back, and JSON can spell what UTF-8, and thus msgpack, cannot.
+        uuid=strings["uuid"].encode(errors="ignore").decode() or secrets.token_urlsafe(7)[:9],
     )
 
 

@@ -40,7 +40,8 @@ _UNSUPPORTED: Final = (
     "partNumber",
     "uploadId",
 )
-_RANGE: Final = re.compile(r"bytes=([0-9]*)-([0-9]*)")
+# Python makes no number of more than 4,300 digits; no object is that large.
+_RANGE: Final = re.compile(r"bytes=([0-9]{0,100})-([0-9]{0,100})")
 
 
 class Objects:

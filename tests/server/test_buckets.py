@@ -35,6 +35,7 @@ pytestmark = pytest.mark.anyio
         (b'{"action": "list", "value": {"pagesize": "1"}}', '"pagesize" of a listing is a number'),
         (b'{"action": "list", "value": {"pagesize": -1}}', '"pagesize" of a listing is a number'),
         (b'{"action": "list", "value": {"flags": "x"}}', '"flags" of a listing is a number'),
+        (b'{"action": "list", "value": {"flags": "%s"}}' % (b"1" * 5000), '"flags" of a listing is a number'),
         (b'{"action": "list", "value": {"prefix": "\\ud800"}}', "valid UTF-8"),
     ],
 )
@@ -99,6 +100,14 @@ async def test_pages(http: httpx.AsyncClient, root: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(("flags", "status"), [("0", 200), ("", 200), ("48", 200), ("8", 501), ("2048", 501)])
 async def test_flags(http: httpx.AsyncClient, flags: str, status: int) -> None:
     assert (await _list(http, flags=flags)).status_code == status
+
+
+@pytest.mark.parametrize("accept", ["application/json", "application/msgpack"])
+async def test_an_id_that_is_not_utf_8_is_not_said_back(http: httpx.AsyncClient, accept: str) -> None:
+    answer = await _list(http, accept, uuid="a\ud800")
+    assert answer.status_code == 200
+    uuid = answer.json()["uuid"] if "json" in accept else msgpack.unpackb(answer.content)["UUID"]
+    assert uuid == "a"
 
 
 @pytest.mark.parametrize("accept", ["application/json", "application/msgpack"])
