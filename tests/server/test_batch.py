@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import os
+import threading
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from asyncbatch.server._getbatch import Batch
 
 pytestmark = pytest.mark.anyio
 
@@ -428,6 +431,21 @@ async def test_nothing_is_read_ahead_of_a_client_that_does_not_take_it(root: Pat
         assert store.reads == reads <= 5
         gate.opened.set()
         assert len(golden.read_archive((await ask).content)) == 100
+
+
+async def test_nobody_waits_for_the_parsing_of_a_large_request(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = []
+
+    def parse(body: bytes, bucket: str | None) -> Batch:
+        threads.append(threading.current_thread())
+        return parse_batch(body, bucket)
+
+    monkeypatch.setattr("asyncbatch.server._batch.parse_batch", parse)
+    await _ask(http, ["o"], strm=True)
+    assert len(threads) == 2  # as proxy and as target
+    assert threading.main_thread() not in threads
 
 
 async def test_a_request_too_large(http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
