@@ -29,3 +29,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"asyncbatch: the command line needs {library}; install it: pip install 'asyncbatch[cli]'\n"
         )
         return 2
+    except KeyboardInterrupt:  # before there was a command that could say so
+        return 130

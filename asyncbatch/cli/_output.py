@@ -44,7 +44,9 @@ class Output:
     def line(self, text: str) -> None:
         """Print a line, if people read."""
         if not self.as_json:
-            sys.stdout.write(printable(text) + "\n")
+            # What the encoding lacks Python escapes on standard error, but refuses on standard output.
+            encoding = sys.stdout.encoding
+            sys.stdout.write(printable(text).encode(encoding, "backslashreplace").decode(encoding) + "\n")
 
     def note(self, text: str) -> None:
         """Tell people how it went, beside the output itself."""

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+import traceback
 from enum import IntEnum
 from typing import TYPE_CHECKING, NoReturn
 
@@ -57,6 +58,9 @@ def _execute(command: Coroutine[None, None, Status]) -> Status:
         return Status.USAGE
     except (AsyncBatchError, OSError) as error:
         complain(str(error))
+        return Status.FAILED
+    except Exception:  # noqa: BLE001 - a bug of ours; Python's own status would say that something is missing
+        traceback.print_exc()
         return Status.FAILED
     return status
 

@@ -12,7 +12,7 @@ from ..archive._folder import Folder
 from ..archive._plan import Plan, split_path
 from ..archive._threads import in_thread
 from ..archive._writer import FolderWriter
-from ..codecs._formats import format_of_name
+from ..codecs._formats import FORMATS, format_of_name
 from ..errors import UsageError
 from ._daemon import in_daemon
 from ._input import STDIN
@@ -51,7 +51,7 @@ def _plan(name: str) -> Plan:
     try:
         parts = split_path(name)
         if not parts or name.endswith("/"):
-            raise ValueError("the name ends with a slash")
+            raise ValueError("the name is that of a folder")
     except ValueError as error:
         raise UsageError(f"object {name!r} cannot become a file: {error}{_INSTEAD}") from None
     return Plan(name, 0, "file", parts, 0o666, None)
@@ -104,8 +104,9 @@ async def write_archive(items: AsyncGenerator[BatchMember], path: str) -> None:
                 await in_daemon(_write_stdout, chunk)
         return
     archive_format = format_of_name(path)
-    if archive_format is None:
-        raise UsageError(f"--archive {path}: its name must end in .tar, .tar.gz, .tar.lz4, .tar.zst or .zip")
+    if archive_format is None or archive_format.container == "bare":
+        known = ", ".join(each.name for each in FORMATS if each.container != "bare")
+        raise UsageError(f"--archive {path}: its name must end in one of {known}")
     async with encode_archive(_members(items), format=archive_format.name) as archive:
         await in_thread(_check_replaceable, path)
         await _write_whole(archive, Path(path))

@@ -19,7 +19,7 @@ import pytest
 
 from asyncbatch import __version__
 from asyncbatch.cli import _demo, main
-from asyncbatch.cli._output import in_units
+from asyncbatch.cli._output import Output, in_units
 from asyncbatch.cli._run import Status, _execute, printable
 from asyncbatch.errors import AsyncBatchError
 
@@ -123,6 +123,22 @@ def test_whoever_reads_a_listing_may_stop(endpoint: str, option: list[str]) -> N
         os.close(writer)
         _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (3, b"")
+
+
+def test_ctrl_c_while_it_still_starts(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run_app(_arguments: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("asyncbatch.cli._app.run_app", run_app)
+    assert run("list") == (Status.INTERRUPTED, "", "")
+
+
+def test_names_that_standard_output_cannot_encode(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, "ascii"))
+    Output(as_json=False).line("üñ")
+    sys.stdout.flush()
+    assert written.getvalue() == b"\\xfc\\xf1\n"
 
 
 def test_names_that_would_speak_to_the_terminal() -> None:
@@ -415,6 +431,16 @@ def test_the_demo_stops_what_it_started(temporary: Path, number: signal.Signals)
         out, err = process.communicate(timeout=20)
     assert (process.returncode, out, err) == (128 + number, b"", b"")
     assert not [child for child in children if Path(f"/proc/{child}").exists()]
+
+
+def test_a_bug_is_a_failure_and_shows_where_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """Python's own status, 1, would say that something is missing."""
+
+    async def command() -> Status:
+        raise ZeroDivisionError
+
+    assert _execute(command()) is Status.FAILED
+    assert capsys.readouterr().err.startswith("Traceback ")
 
 
 def test_errors_of_ours_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
