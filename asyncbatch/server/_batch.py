@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Batches"]
 
-_MAX_REQUEST: Final = 256 << 20
+_MAX_REQUEST: Final = 64 << 20
 _MISSING: Final = "__404__/"
 _CONTENT_TYPES: Final = {
     ".tar": "application/x-tar",
