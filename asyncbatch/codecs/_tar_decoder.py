@@ -45,6 +45,9 @@ __all__ = ["TarDecoder"]
 _FILE: Final = ord("0")
 _OCTAL_DIGITS: Final = b"01234567"
 _NUMBER_ENDS: Final = (0, ord(" "))
+# What a global record counts beyond its text. Members hold all of them, each in a mapping of its own where
+# one differs: a megabyte of tiny records would make half a gigabyte out of a chunk of small members.
+_GLOBAL_RECORD_COST: Final = 1024
 # What tells a plain member: the name, the digits of the size and the byte behind them, the checksum, the
 # typeflag, the first byte of the prefix. All in one call, which takes half the time of a slice for each.
 _PLAIN_FIELDS: Final = Struct("100s 24x 11sB 12x 8sB 188x B 166x")
@@ -482,7 +485,7 @@ class TarDecoder:
 
     def _update_global(self, records: dict[str, str]) -> None:
         self._global = {**self._global, **records}
-        size = sum(len(key) + len(value) for key, value in self._global.items())
+        size = sum(len(key) + len(value) + _GLOBAL_RECORD_COST for key, value in self._global.items())
         if size > self._limits.max_header_size:
             raise LimitExceededError(
                 "max_header_size", size, self._limits.max_header_size, what="global PAX records"

@@ -618,10 +618,10 @@ def test_global_records_are_bounded_for_the_whole_archive() -> None:
         for number in range(10)
     ]
     assert decode(b"".join(blocks) + END)[1] is None
-    members, error = decode(b"".join(blocks) + END, limits=Limits(max_header_size=5000))
+    members, error = decode(b"".join(blocks) + END, limits=Limits(max_header_size=9000))
     assert len(members) == 4
     assert type(error) is LimitExceededError
-    assert (error.limit, error.maximum) == ("max_header_size", 5000)
+    assert (error.limit, error.maximum) == ("max_header_size", 9000)
 
 
 def test_errors_are_of_our_tree() -> None:
@@ -629,3 +629,14 @@ def test_errors_are_of_our_tree() -> None:
         for strict in (True, False):
             _, error = decode(vector(name), strict=strict)
             assert error is None or isinstance(error, AsyncBatchError)
+
+
+def test_global_records_are_bounded_by_their_number_for_each_member_holds_them_all() -> None:
+    info = tarfile.TarInfo("x")
+    head = info.create_pax_global_header({f"{number}": "" for number in range(1000)})
+    assert decode(head + archive(1))[1] is None
+    head = info.create_pax_global_header({f"{number}": "" for number in range(100_000)})
+    members, error = decode(head + archive(1))
+    assert members == []
+    assert type(error) is LimitExceededError
+    assert error.limit == "max_header_size"
