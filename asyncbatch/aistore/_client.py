@@ -90,9 +90,13 @@ class Client(AsyncCloseable):
     def list_buckets(self, *, provider: str = "ais") -> Listing[Bucket]:
         """Return an async iterator over the cluster's buckets of a provider.
 
+        Raises:
+            UsageError: if no provider can have that name.
+
         Raises (while iterating):
             RemoteError, TransportError: as the server and the network have it.
         """
+        check_text(provider)
         request = WireRequest(
             method="GET",
             path=bucket_path(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 import httpx
@@ -42,13 +43,15 @@ class Connection:
     def __init__(self, endpoint: str, http: httpx.AsyncClient, *, limits: Limits) -> None:
         try:
             url = httpx.URL(endpoint)
-        except httpx.InvalidURL as error:
+            usable = _is_usable(url)
+        except (httpx.InvalidURL, UnicodeError) as error:  # UnicodeError: of a host that only looks like IDNA
             raise UsageError(f"endpoint {endpoint!r} is no URL: {error}") from error
-        if not _is_usable(url):
+        if not usable:
             raise UsageError(f"endpoint {endpoint!r}: it is like http://localhost:8080")
         self.endpoint = url.copy_with(query=None, fragment=None)
         self.limits = limits
         self._http = http
+        self._loop: asyncio.AbstractEventLoop | None = None  # that of the first request
 
     async def open(self, request: WireRequest) -> httpx.Response:
         """Send a request and return its answer, the body still to be read and the response to be closed.
@@ -57,12 +60,12 @@ class Connection:
             RemoteError: if the answer is an error.
             TransportError: if there is none.
         """
-        response = await send(self._http, self._make(request, self._url(request), request.body))
+        response = await self._send(self._make(request, self._url(request), request.body))
         for _ in range(_MAX_REDIRECTS):
             if response.status_code not in _REDIRECTS:
                 break
             url = await self._target(response)
-            response = await send(self._http, self._make(request, url, request.body))
+            response = await self._send(self._make(request, url, request.body))
         await self._raise_for_status(request, response)
         return response
 
@@ -91,7 +94,7 @@ class Connection:
             RemoteError, TransportError: as `open` does.
         """
         url = self._url(request)
-        response = await send(self._http, self._make(request, url, b""))
+        response = await self._send(self._make(request, url, b""))
         if response.status_code in _REDIRECTS:
             url = await self._target(response)
         else:
@@ -102,9 +105,17 @@ class Connection:
         if size is not None:
             upload.headers["content-length"] = str(size)
             upload.headers.pop("transfer-encoding", None)
-        response = await send(self._http, upload)
+        response = await self._send(upload)
         await self._raise_for_status(request, response)
         await response.aclose()
+
+    async def _send(self, request: httpx.Request) -> httpx.Response:
+        loop = asyncio.get_running_loop()
+        if self._loop not in {None, loop}:
+            # Connections that were kept belong to the first loop, and fail in any other in ways of their own.
+            raise UsageError("this client was used in another event loop; make one in each asyncio.run()")
+        self._loop = loop
+        return await send(self._http, request)
 
     def _url(self, request: WireRequest) -> httpx.URL:
         path = self.endpoint.raw_path.decode("ascii").rstrip("/") + request.path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterable
 from typing import TYPE_CHECKING, Self, TypeAlias
 
 import aiofiles.os
@@ -11,10 +12,18 @@ from .._closing import AsyncCloseable
 from ..archive._sources import close_source, iterate_source
 from ..errors import ObjectNotFoundError, RemoteError, UsageError
 from ..transport import Body, read_body
-from .wire import WireRequest, bucket_query, check_text, object_path, parse_object_headers, range_header
+from .wire import (
+    WireRequest,
+    bucket_query,
+    check_text,
+    is_range,
+    object_path,
+    parse_object_headers,
+    range_header,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator
+    from collections.abc import AsyncIterator
 
     import httpx
 
@@ -91,6 +100,13 @@ class Object:
                 status=response.status_code,
                 message=f"object {self.name!r}: a range was asked for, and the whole object came",
             )
+        if headers and not is_range(response.headers.get("content-range", ""), start, length):
+            await response.aclose()
+            raise RemoteError(
+                status=response.status_code,
+                message=f"object {self.name!r}: {headers['Range']} was asked for, and another range came: "
+                f"{response.headers.get('content-range')}",
+            )
         return response
 
     async def put(self, data: ObjectData) -> None:
@@ -103,6 +119,7 @@ class Object:
             BucketNotFoundError: if there is no such bucket.
             RemoteError, TransportError: as the server and the network have it; the object is as it was.
             OSError: if the file cannot be read, or changes its size meanwhile.
+            UsageError: for anything else.
         """
         request = self._request("PUT")
         if isinstance(data, bytes | bytearray | memoryview):
@@ -110,8 +127,14 @@ class Object:
         elif isinstance(data, str | os.PathLike):
             size = (await aiofiles.os.stat(data)).st_size
             await self._connection.upload(request, _read_file(data, size), size)
-        else:
+        elif isinstance(data, AsyncIterable):
             await self._connection.upload(request, data, None)
+        else:
+            # The transport would refuse it too, but behind the request without a body that asks where to.
+            raise UsageError(
+                f"object {self.name!r}: cannot store {type(data).__name__}; pass bytes, a path or an async "
+                "iterable of bytes"
+            )
 
     async def head(self) -> ObjectInfo:
         """Return what the server knows of the object.

@@ -49,7 +49,13 @@ def iterate_source(source: object) -> AsyncIterator[Any]:
 
 
 async def close_source(chunks: object) -> None:
-    """Close what `iterate_source` returned, or an iterator of the caller's own, if it can be closed."""
+    """Close what `iterate_source` returned, or an iterator of the caller's own, if it can be closed.
+
+    Raises:
+        UsageError: if it is a generator that another task waits for: only a cancellation ends that.
+    """
+    if getattr(chunks, "ag_running", False):
+        raise UsageError("the source is being read by another task: cancel that instead of closing")
     aclose = getattr(chunks, "aclose", None)
     if aclose is not None:
         await aclose()

@@ -215,7 +215,8 @@ def make_request(
         make_object: Makes an object of a bucket and a name.
 
     Raises:
-        UsageError: for names without a bucket, and for options that would have no effect.
+        UsageError: for names without a bucket, for what is neither a name nor an object, and for options that
+            would have no effect.
     """
     if isinstance(wanted, BatchRequest):
         if options or bucket is not None:
@@ -229,6 +230,8 @@ def make_request(
             if bucket is None:
                 raise UsageError(f"object {one!r} is a name: say in which bucket=", index=index)
             request.add_object_request(make_object(bucket, one))
-        else:
+        elif hasattr(one, "name") and hasattr(one, "bucket"):
             request.add_object_request(one)
+        else:
+            raise UsageError(f"pass names and objects, not {type(one).__name__}", index=index)
     return request

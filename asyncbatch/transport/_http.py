@@ -41,7 +41,13 @@ async def send(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Respo
     # Compressed on the way, a body would not be the bytes that were stored.
     request.headers["accept-encoding"] = "identity"
     with translated_errors(f"{request.method} {public_url(request.url)}"):
-        return await client.send(request, stream=True, follow_redirects=False)
+        try:
+            return await client.send(request, stream=True, follow_redirects=False)
+        except (UnicodeDecodeError, UnicodeEncodeError):  # whatever makes the request's body
+            raise
+        except UnicodeError as error:
+            # httpx looks at where a redirect leads, unasked, and lets through what its IDNA library raises.
+            raise httpx.InvalidURL(f"the answer leads to a malformed host: {error}") from error
 
 
 class Body:

@@ -88,6 +88,8 @@ async def test_no_server() -> None:
         "http://host:99999",
         "http://host:0",
         "http://\0",
+        "http://xn--0",
+        "http://xn--a.example",
     ],
 )
 async def test_a_bad_endpoint_is_refused(endpoint: str) -> None:
@@ -147,9 +149,9 @@ async def test_an_empty_answer_is_an_incomplete_batch(body: bytes) -> None:
     assert [entry.name for entry in caught.value.missing] == NAMES
 
 
-async def test_a_zip_is_refused_and_its_answer_closed() -> None:
-    with pytest.raises(UnsupportedFormatError, match=r"\.zip"):
-        await read(chunked(b"PK\x03\x04" + bytes(100), Content_Type="application/zip"))
+async def test_a_format_that_is_not_decoded_is_refused_and_its_answer_closed() -> None:
+    with pytest.raises(UnsupportedFormatError, match="split archive"):
+        await read(chunked(b"PK\x07\x08" + bytes(100), Content_Type="application/zip"))
 
 
 @pytest.mark.parametrize("form", [".tar.gz", ".tar.lz4"])
@@ -369,6 +371,48 @@ async def test_the_whole_object_in_place_of_a_range_is_an_error() -> None:
     assert caught.value.status == 200
 
 
+@pytest.mark.parametrize(
+    ("content_range", "start", "length"),
+    [
+        ("bytes 0-2/10", 2, 3),
+        ("bytes 2-9/10", 2, 3),
+        ("bytes 2-3/10", 2, 3),
+        ("bytes 2-8/10", 2, None),
+        ("items 2-4/10", 2, 3),
+        ("bytes 2-4", 2, 3),
+        (None, 2, 3),
+    ],
+)
+async def test_another_range_than_that_asked_for_is_an_error(
+    content_range: str | None, start: int, length: int | None
+) -> None:
+    headers = {} if content_range is None else {"Content_Range": content_range}
+    async with nothing_left_open(), WireServer(reply(206, b"012", **headers)) as server:
+        async with Client(server.url) as client:
+            with pytest.raises(RemoteError, match=f"and another range came: {content_range}") as caught:
+                await client.bucket("b").object("o").get(start=start, length=length)
+            assert caught.value.status == 206
+
+
+@pytest.mark.parametrize(
+    ("content_range", "start", "length"),
+    [
+        ("bytes 2-4/10", 2, 3),
+        ("bytes 2-4/*", 2, 3),
+        ("bytes 2-4/5", 2, 100),
+        ("bytes 2-4/*", 2, 100),
+        ("bytes 2-4/5", 2, None),
+        ("bytes 2-4/*", 2, None),
+    ],
+)
+async def test_a_range_may_be_cut_by_the_objects_end(
+    content_range: str, start: int, length: int | None
+) -> None:
+    async with WireServer(reply(206, b"234", Content_Range=content_range)) as server:
+        async with Client(server.url) as client:
+            assert await client.bucket("b").object("o").get(start=start, length=length) == b"234"
+
+
 @pytest.mark.parametrize(("start", "length"), [(-1, None), (0, 0), (5, -1)])
 async def test_a_range_that_is_none_is_refused(start: int, length: int | None) -> None:
     async with Client("http://127.0.0.1:1") as client:
@@ -421,6 +465,12 @@ async def test_a_list_of_buckets_that_is_none_is_an_error(body: bytes) -> None:
     async with WireServer(reply(200, body)) as server, Client(server.url) as client:
         with pytest.raises(FormatError, match="not a list of buckets"):
             await anext(client.list_buckets())
+
+
+async def test_buckets_of_a_provider_that_cannot_be_named_are_refused() -> None:
+    async with Client("http://127.0.0.1:1") as client:
+        with pytest.raises(UsageError, match="not valid Unicode"):
+            client.list_buckets(provider="\ud800")
 
 
 async def test_a_listing_that_stands_still_is_an_error() -> None:

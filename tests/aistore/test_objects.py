@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -126,3 +127,24 @@ async def test_an_error_is_retryable_or_not_as_its_status_says() -> None:
                 with pytest.raises(RemoteError) as caught:
                     await client.bucket("b").object("o").get()
                 assert caught.value.retryable is retryable
+
+
+@pytest.mark.parametrize("data", [["a"], 5, None])
+async def test_what_is_no_data_is_refused_before_anything_is_sent(data: Any) -> None:  # noqa: ANN401
+    async with WireServer() as server, Client(server.url) as client:
+        with pytest.raises(UsageError, match=f"cannot store {type(data).__name__}"):
+            await client.bucket("b").object("o").put(data)
+        assert not server.asked
+
+
+def test_a_client_of_another_event_loop_is_refused() -> None:
+    async def make_and_use() -> Client:
+        async with WireServer(reply(200, b"data")) as server, Client(server.url) as client:
+            assert await client.bucket("b").object("o").get() == b"data"
+            return client
+
+    async def use(client: Client) -> None:
+        with pytest.raises(UsageError, match="another event loop"):
+            await client.bucket("b").object("o").get()
+
+    asyncio.run(use(asyncio.run(make_and_use())))

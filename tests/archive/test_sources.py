@@ -222,3 +222,27 @@ async def test_errors_of_an_iterable_pass_through() -> None:
 
     with pytest.raises(ZeroDivisionError):
         await read_all(broken())
+
+
+async def test_closing_a_generator_that_another_task_waits_for_is_refused() -> None:
+    closed = False
+    waiting = asyncio.Event()
+
+    async def source() -> AsyncIterator[bytes]:
+        nonlocal closed
+        try:
+            yield TAR[:100]
+            waiting.set()
+            await asyncio.Event().wait()
+        finally:
+            closed = True
+
+    archive = open_archive(source())
+    reader = asyncio.ensure_future(anext(archive))
+    await waiting.wait()
+    with pytest.raises(UsageError, match="cancel that"):
+        await archive.aclose()
+    reader.cancel()
+    await asyncio.wait([reader])
+    assert reader.cancelled()
+    assert closed

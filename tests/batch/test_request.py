@@ -137,3 +137,10 @@ def test_a_name_without_a_bucket_is_refused() -> None:
 def test_one_name_in_place_of_a_list_is_refused() -> None:
     with pytest.raises(UsageError, match=r"ask for \['name'\]"):
         make_request("name", FakeBucket(), {}, make_object)
+
+
+@pytest.mark.parametrize("wanted", [[FakeObject("x"), 5], [FakeObject("x"), None], [FakeObject("x"), b"y"]])
+def test_what_is_neither_a_name_nor_an_object_is_refused(wanted: Any) -> None:  # noqa: ANN401
+    with pytest.raises(UsageError, match="pass names and objects, not") as caught:
+        make_request(wanted, FakeBucket(), {}, make_object)
+    assert caught.value.index == 1

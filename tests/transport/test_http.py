@@ -149,3 +149,21 @@ async def test_a_client_that_was_closed_sends_nothing(client: httpx.AsyncClient)
         with pytest.raises(UsageError, match="the client was closed"):
             await get(client, server)
         assert not server.asked
+
+
+async def test_a_redirect_to_a_malformed_host_is_an_error_of_ours(client: httpx.AsyncClient) -> None:
+    async with WireServer(redirect("http://xn--0/")) as server, nothing_left_open():
+        with pytest.raises(TransportError, match="malformed host") as caught:
+            await get(client, server)
+        assert not caught.value.retryable
+        await until(lambda: server.connections == 0)
+
+
+async def test_what_the_body_of_a_request_raises_passes_through(client: httpx.AsyncClient) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield b"x"
+        b"\xff".decode()
+
+    async with WireServer(reply(200)) as server:
+        with pytest.raises(UnicodeDecodeError):
+            await send(client, client.build_request("PUT", server.url, content=body()))

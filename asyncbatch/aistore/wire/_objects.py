@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -19,6 +20,7 @@ __all__ = [
     "bucket_query",
     "encode_action",
     "encode_listing",
+    "is_range",
     "object_path",
     "parse_buckets",
     "parse_listing",
@@ -28,6 +30,10 @@ __all__ = [
 
 # What reading JSON of another shape runs into: also numbers without end, and nesting without end.
 _MISFITS: Final = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
+
+
+# RFC 9110, section 14.4; 20 digits are more than any object has bytes.
+_CONTENT_RANGE: Final = re.compile(r"bytes ([0-9]{1,20})-([0-9]{1,20})/([0-9]{1,20}|\*)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,3 +180,14 @@ def range_header(start: int, length: int | None) -> dict[str, str]:
     if not start and length is None:
         return {}
     return {"Range": f"bytes={start}-{'' if length is None else start + length - 1}"}
+
+
+def is_range(content_range: str, start: int, length: int | None) -> bool:
+    """Whether a Content-Range is that of a range that was asked for, cut only by the object's end."""
+    match = _CONTENT_RANGE.fullmatch(content_range)
+    if match is None or int(match[1]) != start:
+        return False
+    behind = int(match[2]) + 1
+    if length is not None and behind == start + length:
+        return True
+    return match[3] in {"*", str(behind)} and (length is None or behind < start + length)
