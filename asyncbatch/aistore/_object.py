@@ -94,18 +94,12 @@ class Object:
             check_text(archpath)
             query["archpath"] = archpath
         response = await self._connection.open(self._request("GET", query=query, headers=headers))
-        if headers and response.status_code != 206:
+        if problem := _what_is_wrong(response, headers, start, length):
             await response.aclose()
             raise RemoteError(
                 status=response.status_code,
-                message=f"object {self.name!r}: a range was asked for, and the whole object came",
-            )
-        if headers and not is_range(response.headers.get("content-range", ""), start, length):
-            await response.aclose()
-            raise RemoteError(
-                status=response.status_code,
-                message=f"object {self.name!r}: {headers['Range']} was asked for, and another range came: "
-                f"{response.headers.get('content-range')}",
+                message=f"object {self.name!r}: {problem}",
+                url=str(response.url.copy_with(query=None)),
             )
         return response
 
@@ -227,6 +221,23 @@ class ObjectBody(AsyncCloseable):
         if self._body is None:
             raise UsageError(f"object {self._object.name!r}: read it inside an 'async with'")
         return self._body
+
+
+def _what_is_wrong(
+    response: httpx.Response, wanted: dict[str, str], start: int, length: int | None
+) -> str | None:
+    """Return why a body must not be taken for the data that was asked for, or None if it may."""
+    headers = response.headers
+    if wanted and response.status_code != 206:
+        return "a range was asked for, and the whole object came"
+    if wanted and not is_range(headers.get("content-range", ""), start, length):
+        return f"{wanted['Range']} was asked for, and another range came: {headers.get('content-range')}"
+    if headers.get("content-encoding", "identity") != "identity":
+        return f"the data came encoded as {headers['content-encoding']}, which was not asked for"
+    if "content-length" not in headers and "transfer-encoding" not in headers:
+        # Such a body ends with the connection, whole or not (RFC 9112, section 6.3).
+        return "the answer does not tell where it ends, so whether it is whole could not be told either"
+    return None
 
 
 async def _read_file(path: str | os.PathLike[str], size: int) -> AsyncIterator[bytes]:

@@ -148,3 +148,17 @@ def test_a_client_of_another_event_loop_is_refused() -> None:
             await client.bucket("b").object("o").get()
 
     asyncio.run(use(asyncio.run(make_and_use())))
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhalf", "does not tell where it ends"),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\ndata", "encoded as gzip"),
+    ],
+    ids=["an end that only the connection tells", "an encoding that was not asked for"],
+)
+async def test_a_body_that_cannot_be_known_to_be_the_data_is_refused(answer: bytes, problem: str) -> None:
+    async with nothing_left_open(), WireServer(answer) as server, Client(server.url) as client:
+        with pytest.raises(RemoteError, match=problem):
+            await client.bucket("b").object("o").get()
