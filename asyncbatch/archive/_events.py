@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from ..codecs._events import Buffer, Event, MemberStart, WholeMember
     from ..codecs._formats import ArchiveFormat
+    from ..codecs._zip_events import ZipRecord
     from ..limits import Limits
 
 __all__ = ["EventStream"]
@@ -74,6 +75,11 @@ class EventStream:
         self._pulling = False
         self.events: Iterator[Event] = iter(())
         self.current: object = None
+
+    @property
+    def directory(self) -> tuple[ZipRecord, ...] | None:
+        """What the central directory of a zip told, at its end; None before that, and for other formats."""
+        return getattr(self._decoder, "directory", None)
 
     async def pull(self) -> bool:
         """Read one chunk, or the end of the input, and renew `events`; False where the end was read before.

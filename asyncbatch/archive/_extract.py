@@ -11,6 +11,8 @@ from ._writer import FolderWriter
 if TYPE_CHECKING:
     import os
 
+    from ..codecs._zip_events import ZipRecord
+    from ._plan import Plan
     from ._reader import Archive
 
 __all__ = ["ExtractResult", "extract"]
@@ -37,6 +39,7 @@ async def extract(archive: Archive, destination: str | os.PathLike[str]) -> Extr
     """Extract the members of an archive that are still to come; see `Archive.extract_all`."""
     try:
         async with FolderWriter(destination, explain) as writer:
+            late: list[Plan] = []
             async for member in archive:
                 plan = plan_member(
                     member.name,
@@ -47,7 +50,18 @@ async def extract(archive: Archive, destination: str | os.PathLike[str]) -> Extr
                     offset=member.offset,
                 )
                 await writer.add(plan, member, member.size)
+                if member.mode is None:
+                    late.append(plan)
+            if archive.directory is not None:
+                await writer.amend(_last_of_each_name(late, archive.directory))
     finally:
         await archive.aclose()
     made = writer.made
     return ExtractResult(made["file"], writer.bytes, made["dir"], made["symlink"] + made["hardlink"])
+
+
+def _last_of_each_name(plans: list[Plan], records: tuple[ZipRecord, ...]) -> list[tuple[Plan, ZipRecord]]:
+    """Pair the files that were extracted last with their records; the last of a name is what is there now."""
+    started = len(records) - len(plans)  # members may have been read before extraction began
+    files = {plan.parts: (plan, record) for plan, record in zip(plans, records[started:], strict=True)}
+    return [pair for pair in files.values() if pair[0].kind == "file"]

@@ -26,6 +26,7 @@ __all__ = ["Folder"]
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _INNER: Final = _FOLDER | os.O_NOFOLLOW
+_OLD_FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -76,6 +77,28 @@ class Folder:
     def make_folder(self, parts: tuple[str, ...], mode: int) -> None:
         """Make a folder; one that exists is left as it is."""
         self._enter(parts, mode)
+
+    def read_file(self, parts: tuple[str, ...], size: int) -> bytes:
+        """Return the first `size` bytes of a file that was written."""
+        with self._opened(parts) as fd:
+            return os.read(fd, size)
+
+    def set_mode(self, parts: tuple[str, ...], mode: int) -> None:
+        """Give a file that was written these permissions, less those that the umask denied it.
+
+        What the umask says of executing can only be guessed: what it says of reading.
+        """
+        with self._opened(parts) as fd:
+            given = stat.S_IMODE(os.fstat(fd).st_mode)
+            os.fchmod(fd, mode & (given | (given & 0o444) >> 2))
+
+    @contextmanager
+    def _opened(self, parts: tuple[str, ...]) -> Iterator[int]:
+        fd = os.open(parts[-1], _OLD_FILE, dir_fd=self._enter(parts[:-1]))
+        try:
+            yield fd
+        finally:
+            os.close(fd)
 
     def make_symlink(self, parts: tuple[str, ...], target: str) -> None:
         """Make a symbolic link that holds `target`, whatever that is."""

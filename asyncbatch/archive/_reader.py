@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import os
 
     from ..codecs._events import MemberKind
+    from ..codecs._zip_events import ZipRecord
     from ..limits import Limits
     from ._extract import ExtractResult
     from ._sources import Source
@@ -35,10 +36,11 @@ def open_archive(
 
     Args:
         source: A path, bytes, or an iterable or async iterable of bytes, such as ``response.aiter_raw()``.
-        format: ``".tar"``, ``".tar.gz"``, ``".tgz"``, ``".tar.lz4"``, ``".tar.zst"``, ``".tar.bz2"`` or
-            ``".tar.xz"``. Or a bare compression, such as ``".gz"``: one member, named as the file without
-            that extension, or ``"data"`` where the source has no name. None to tell by the first bytes: what
-            a compression holds is a tar if it begins as one (or the file's name says so), else one member.
+        format: ``".tar"``, ``".tar.gz"``, ``".tgz"``, ``".tar.lz4"``, ``".tar.zst"``, ``".tar.bz2"``,
+            ``".tar.xz"`` or ``".zip"``. Or a bare compression, such as ``".gz"``: one member, named as the
+            file without that extension, or ``"data"`` where the source has no name. None to tell by the
+            first bytes: what a compression holds is a tar if it begins as one (or the file's name says so),
+            else one member.
         limits: Bounds on what is accepted.
         strict: Whether the archive must end as its format says. False accepts a tar that ends at a member's
             boundary without its closing blocks, and anything behind the end. Cut members raise in both.
@@ -72,6 +74,14 @@ class Archive(AsyncCloseable):
     async def aclose(self) -> None:
         """Close the source; nothing more can be read. May be called again."""
         await self._stream.aclose()
+
+    @property
+    def directory(self) -> tuple[ZipRecord, ...] | None:
+        """What only the end of a zip tells of all its members, in their order: modes and symbolic links.
+
+        None before the end, and for other formats.
+        """
+        return self._stream.directory
 
     def __aiter__(self) -> Self:
         return self
@@ -168,9 +178,9 @@ class ArchiveMember:
         return self._event.kind == "dir"
 
     @property
-    def is_symlink(self) -> bool:
-        """Whether it is a symbolic link."""
-        return self._event.kind == "symlink"
+    def is_symlink(self) -> bool | None:
+        """Whether it is a symbolic link; None in a zip, which tells only at its end (`Archive.directory`)."""
+        return self._event.is_symlink
 
     @property
     def mode(self) -> int | None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Self
 
 from ._folder import Folder
+from ._plan import plan_member
 from ._threads import in_thread
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import AsyncIterable, Callable, Iterator
+    from collections.abc import AsyncIterable, Callable, Iterable, Iterator
     from types import TracebackType
 
+    from ..codecs._zip_events import ZipRecord
     from ._plan import Plan
 
 __all__ = ["FolderWriter"]
@@ -21,6 +23,7 @@ __all__ = ["FolderWriter"]
 # What goes to a thread at once: enough for the hop not to matter, little enough to be held.
 _BATCH_SIZE: Final = 262_144
 _BATCH_MEMBERS: Final = 256
+_MAX_TARGET: Final = 65_536  # bytes of a link's target that are read; systems take 4,095
 
 
 class FolderWriter:
@@ -82,6 +85,14 @@ class FolderWriter:
         if self._held >= _BATCH_SIZE or len(self._gathered) >= _BATCH_MEMBERS:
             await self._flush()
 
+    async def amend(self, plans: Iterable[tuple[Plan, ZipRecord]]) -> None:
+        """Give files the modes that a zip told at its end, and make links of those that it said are links.
+
+        Until now they are files that hold their target: nothing was written through them.
+        """
+        await self._flush()
+        await in_thread(self._amend_all, plans)
+
     async def _flush(self) -> None:
         gathered, self._gathered, self._held = self._gathered, [], 0
         if gathered:
@@ -118,6 +129,21 @@ class FolderWriter:
             self._folder.make_symlink(plan.parts, plan.target)
         else:
             self._folder.make_hardlink(plan.parts, plan.target_parts)
+
+    def _amend_all(self, plans: Iterable[tuple[Plan, ZipRecord]]) -> None:
+        for plan, record in plans:
+            with self._explaining(plan):
+                if record.is_symlink:
+                    target = self._folder.read_file(plan.parts, _MAX_TARGET)
+                    link = plan_member(
+                        plan.name, "symlink", linkname=os.fsdecode(target), offset=record.offset
+                    )
+                    self._folder.make_symlink(link.parts, link.target)
+                    self.made.subtract(("file",))
+                    self.made.update(("symlink",))
+                    self.bytes -= record.size
+                elif record.mode is not None:
+                    self._folder.set_mode(plan.parts, record.mode & 0o777 | 0o600)
 
     def _begin(self, plan: Plan) -> None:
         with self._explaining(plan):

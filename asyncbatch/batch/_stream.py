@@ -13,7 +13,7 @@ from .._closing import AsyncCloseable
 from ..archive import ArchiveMember
 from ..archive._events import EventStream
 from ..archive._sources import close_source, iterate_source
-from ..codecs._events import MemberEnd, MemberStart, WholeMember
+from ..codecs._events import MemberData, MemberStart, WholeMember
 from ..errors import (
     BucketNotFoundError,
     FormatError,
@@ -29,6 +29,7 @@ from ._item import BatchItem, BatchStats, ItemMetadata
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator
 
+    from ..codecs._events import Buffer
     from ..limits import Limits
     from ._request import BatchRequest
     from ._source import BatchAnswer, BatchSource
@@ -68,6 +69,7 @@ class BatchStream(AsyncCloseable):
         self._names: Iterator[str] = iter(())  # under which the entries not yet begun come
         self._delivered = 0  # items handed out whole, which are the first entries
         self._open_item: ItemMetadata | None = None  # begun and handed out in chunks
+        self._is_sized = True  # whether its beginning told the size of the last item
         self._state = "new"  # then "open", and at last "complete", "failed" or "closed"
 
         self._requests = 0
@@ -258,6 +260,7 @@ class BatchStream(AsyncCloseable):
                 member=member.name,
             )
         entry = self._entries[index]
+        self._is_sized = member.size is not None
         size = member.size or 0
         metadata = ItemMetadata(
             index,
@@ -276,11 +279,19 @@ class BatchStream(AsyncCloseable):
             self._explain_other_name(metadata, expected)
         elif not size and member.kind != "file":
             raise self._incomplete(f"entry {index}: a {member.kind} came for object {entry.name!r}")
-        elif entry.length is not None and size != entry.length:
-            raise self._incomplete(
-                f"entry {index}: a range of {entry.length} bytes was asked for, and {size} bytes came"
-            )
+        elif self._is_sized:
+            self._check_length(metadata)
         return metadata
+
+    def _check_length(self, metadata: ItemMetadata) -> None:
+        index, size = metadata.index, metadata.size
+        length = self._entries[index].length
+        if metadata.error is not None and size:
+            raise self._incomplete(f"entry {index}: its item stands for an error, and has {size} bytes")
+        if metadata.error is None and length is not None and size != length:
+            raise self._incomplete(
+                f"entry {index}: a range of {length} bytes was asked for, and {size} bytes came"
+            )
 
     def _explain_other_name(self, metadata: ItemMetadata, expected: str) -> None:
         """Mark the item of a member that stands for an error; raise what it means unless that is wanted."""
@@ -296,10 +307,17 @@ class BatchStream(AsyncCloseable):
 
     def _skip(self, event: object) -> None:
         """Pass over the rest of an item that was handed out in chunks and not read to its end."""
-        if type(event) is MemberEnd:
+        if isinstance(event, MemberData):
+            self._count_data(event.data)
+        else:
             self._end_open_item()
             assert self._stream is not None  # noqa: S101 - for the type checker: the event came out of it
             self._stream.current = None  # whoever still has the member must not read the next one's data
+
+    def _count_data(self, data: Buffer) -> None:
+        """Count what came of an item whose size only its end tells, as in a zip."""
+        if self._open_item is not None and not self._is_sized:
+            self._open_item.size += len(data)
 
     def _end_open_item(self) -> None:
         if self._open_item is not None:
@@ -308,6 +326,8 @@ class BatchStream(AsyncCloseable):
 
     def _end(self, item: ItemMetadata) -> None:
         """Count an item as delivered."""
+        if not self._is_sized:
+            self._check_length(item)
         if self._first_at is None:
             self._first_at = time.perf_counter()
         self._delivered += 1
@@ -345,7 +365,8 @@ class BatchMember:
     """An item whose data comes in chunks: iterate over it, or `read` it whole.
 
     Attributes:
-        metadata: What is known of the item; its `size` before the data.
+        metadata: What is known of the item; its `size` before the data, unless only its end tells that, as
+            in a zip: then it counts what came.
     """
 
     __slots__ = ("_batch", "_member", "metadata")
@@ -364,7 +385,8 @@ class BatchMember:
             IncompleteBatchError: if the answer breaks off.
         """
         data = await self._guarded(self._member.read())
-        self._batch._end_open_item()  # noqa: SLF001 - the two make one reader
+        self._batch._count_data(data)  # noqa: SLF001 - the two make one reader
+        await self._end()
         return data
 
     def __aiter__(self) -> Self:
@@ -373,10 +395,18 @@ class BatchMember:
 
     async def __anext__(self) -> bytes:
         try:
-            return await self._guarded(self._member.__anext__())
+            data = await self._guarded(self._member.__anext__())
         except StopAsyncIteration:
-            self._batch._end_open_item()  # noqa: SLF001 - the two make one reader
+            await self._end()
             raise
+        self._batch._count_data(data)  # noqa: SLF001 - the two make one reader
+        return data
+
+    async def _end(self) -> None:
+        try:
+            self._batch._end_open_item()  # noqa: SLF001 - the two make one reader
+        except IncompleteBatchError as error:
+            raise await self._batch._failure(error)  # noqa: B904, SLF001 - it is the same error
 
     async def _guarded(self, reading: Awaitable[bytes]) -> bytes:
         try:

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from ._tar_decoder import TarDecoder
     from ._tar_encoder import TarEncoder
     from ._xz import XzCompressor, XzDecompressor
+    from ._zip_decoder import ZipDecoder
     from ._zip_encoder import ZipEncoder
+    from ._zip_events import ZipRecord
     from ._zstd import ZstdCompressor, ZstdDecompressor
 
 __all__ = [
@@ -47,7 +49,9 @@ __all__ = [
     "WholeMember",
     "XzCompressor",
     "XzDecompressor",
+    "ZipDecoder",
     "ZipEncoder",
+    "ZipRecord",
     "ZstdCompressor",
     "ZstdDecompressor",
     "parse_boundary",
@@ -76,7 +80,9 @@ __getattr__ = lazy_exports(
         "_tar_decoder": ("TarDecoder",),
         "_tar_encoder": ("TarEncoder",),
         "_xz": ("XzCompressor", "XzDecompressor"),
+        "_zip_decoder": ("ZipDecoder",),
         "_zip_encoder": ("ZipEncoder",),
+        "_zip_events": ("ZipRecord",),
         "_zstd": ("ZstdCompressor", "ZstdDecompressor"),
     },
 )

@@ -50,6 +50,11 @@ class _Member:
         return "file"
 
     @property
+    def is_symlink(self) -> bool | None:
+        """Whether it is a symbolic link, or None where the format has not told that yet."""
+        return self.kind == "symlink"
+
+    @property
     def mode(self) -> int | None:
         """Permission bits, or None where the format has not told them yet."""
         return None

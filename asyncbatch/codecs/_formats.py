@@ -54,7 +54,6 @@ class ArchiveFormat:
             none of their own.
         magics: What the bytes may begin with; empty where only a closer look tells (`looks_like_tar`, or what
             comes out of the decompressor).
-        decodable: Whether this library reads it.
     """
 
     name: str
@@ -63,7 +62,6 @@ class ArchiveFormat:
     extensions: tuple[str, ...]
     mime_types: tuple[str, ...]
     magics: tuple[bytes, ...]
-    decodable: bool = True
 
 
 def _bare(extension: str, compression: Compression) -> ArchiveFormat:
@@ -149,7 +147,6 @@ FORMATS: Final = (
         mime_types=("application/zip", "application/x-zip-compressed"),
         # APPNOTE.TXT 4.3.7 a local file header, 4.3.16 the end record of an empty zip, 8.5.3 a spanned one.
         magics=(b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08"),
-        decodable=False,
     ),
     _bare(".gz", "gzip"),
     _bare(".lz4", "lz4"),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ._events import Buffer
     from ._input import ByteInput, Steps
 
-__all__ = ["GzipCompressor", "GzipDecompressor"]
+__all__ = ["GzipCompressor", "GzipDecompressor", "inflate_step"]
 
 _MAGIC: Final = b"\x1f\x8b"
 _DEFLATE: Final = 8
@@ -63,13 +63,13 @@ def _read_member(source: ByteInput) -> Steps[None]:
     crc = size = 0
     slice_size = _FIRST_SLICE
     while not inflate.eof:
-        piece = _inflate(inflate, (yield from source.some(slice_size, "deflate data")), source)
+        piece = inflate_step(inflate, (yield from source.some(slice_size, "deflate data")), source)
         while piece:
             crc = crc32(piece, crc)
             size += len(piece)
             yield piece
             # There may be more inside than one step gives: ask without input, until nothing comes.
-            piece = _inflate(inflate, b"", source)
+            piece = inflate_step(inflate, b"", source)
         slice_size = min(2 * slice_size, _LAST_SLICE)
     trailer = yield from source.exactly(8, "a gzip trailer")
     if int.from_bytes(trailer[:4], "little") != crc:
@@ -78,7 +78,7 @@ def _read_member(source: ByteInput) -> Steps[None]:
         raise source.malformed(f"the length does not match: {size} bytes came out", source.offset - 4)
 
 
-def _inflate(inflate: DecompressObject, data: Buffer, source: ByteInput) -> bytes:
+def inflate_step(inflate: DecompressObject, data: Buffer, source: ByteInput) -> bytes:
     """Decompress one step; give back to `source` what was not used. Nothing comes behind the end."""
     if inflate.eof:
         return b""  # asked again, the library would leave the same bytes over a second time

@@ -79,6 +79,13 @@ class ByteInput:
         self.offset += len(taken)
         return taken
 
+    def take_all(self) -> Buffer:
+        """Read everything that is there, in one piece. After `more` it is not empty."""
+        parts = [self._view, *self._queue]
+        self.clear()
+        self.offset += sum(map(len, parts))
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
     def unread(self, data: bytes) -> None:
         """Put back bytes that were just read."""
         if data:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import AsyncBatchError, UnsupportedFormatError
+from ..errors import AsyncBatchError
 from ..limits import DEFAULT_LIMITS
 from ._bare import NAMELESS, BareDecoder, TarOrBareDecoder, bare_name
 from ._formats import detect_format, open_decompressor
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ._decompress import Decompressor
     from ._events import Buffer, Decoder, Event
     from ._formats import ArchiveFormat
+    from ._zip_events import ZipRecord
 
 __all__ = ["CompressedDecoder", "DetectingDecoder", "open_decoder"]
 
@@ -36,19 +37,16 @@ def open_decoder(
             a name, a compressed stream whose format is to be told is a compressed tar and nothing else.
         limits: Bounds on what is accepted.
         strict: Whether the input must end as its format says.
-
-    Raises:
-        UnsupportedFormatError: if this library knows the format by name only.
     """
     if archive_format is None:
         return DetectingDecoder(source_name=source_name, limits=limits, strict=strict)
-    if not archive_format.decodable:
-        raise UnsupportedFormatError(
-            f"{archive_format.name} archives cannot be decoded yet; ask for .tar", codec="archive", offset=0
-        )
     container: Decoder
     if archive_format.container == "bare":
         container = BareDecoder(NAMELESS if source_name is None else bare_name(source_name), limits=limits)
+    elif archive_format.container == "zip":
+        from ._zip_decoder import ZipDecoder  # noqa: PLC0415 - with all that a zip may be compressed by
+
+        container = ZipDecoder(limits=limits, strict=strict)
     else:
         container = TarDecoder(limits=limits, strict=strict)
     return _decompressed(archive_format, container, limits=limits, strict=strict)
@@ -80,6 +78,11 @@ class DetectingDecoder:
         self._head = b""
         self._decoder: Decoder | None = None
         self._error: AsyncBatchError | None = None
+
+    @property
+    def directory(self) -> tuple[ZipRecord, ...] | None:
+        """What `ZipDecoder.directory` has, if this is a zip."""
+        return getattr(self._decoder, "directory", None)
 
     def feed(self, chunk: Buffer, /) -> None:
         """Give the next bytes; nothing comes out before there are enough of them to tell the format."""

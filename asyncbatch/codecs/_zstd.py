@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ._events import Buffer
     from ._input import ByteInput, Steps
 
-__all__ = ["MAX_WINDOW", "ZstdCompressor", "ZstdDecompressor"]
+__all__ = ["MAX_WINDOW", "ZstdCompressor", "ZstdDecompressor", "read_frame"]
 
 MAX_WINDOW: Final = 128 << 20
 """Bytes of history that a frame may ask for: what zstd(1) takes without being told ``--long=28`` or more."""
@@ -60,7 +60,7 @@ class ZstdCompressor(StreamCompressor):
         super().__init__(zstandard.ZstdCompressor(level=level, write_checksum=True).compressobj())
 
 
-def _read_frame(context: zstandard.ZstdDecompressor, source: ByteInput) -> Steps[None]:
+def read_frame(context: zstandard.ZstdDecompressor, source: ByteInput) -> Steps[None]:
     """Decode a frame, whose magic number was read."""
     start = source.offset - len(_MAGIC)
     descriptor = (yield from source.exactly(1, "a zstd frame header"))[0]
@@ -147,6 +147,6 @@ class ZstdDecompressor(StreamDecompressor):
 
     def __init__(self, *, limits: Limits = DEFAULT_LIMITS, strict: bool = True) -> None:
         # One context for all frames: making one costs more than a small frame, and its window is kept.
-        frames: dict[bytes, FrameReader] = {_MAGIC: partial(_read_frame, zstandard.ZstdDecompressor())}
+        frames: dict[bytes, FrameReader] = {_MAGIC: partial(read_frame, zstandard.ZstdDecompressor())}
         frames |= dict.fromkeys(_LEGACY_MAGICS, _refuse_legacy)
         super().__init__("zstd", frames | SKIPPABLE_FRAMES, limits=limits, strict=strict)

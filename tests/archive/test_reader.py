@@ -16,7 +16,6 @@ from asyncbatch import (
     LimitExceededError,
     Limits,
     TruncatedArchiveError,
-    UnsupportedFormatError,
     UsageError,
     open_archive,
 )
@@ -519,15 +518,6 @@ async def test_empty_input_is_truncated(
 ) -> None:
     with pytest.raises(TruncatedArchiveError, match="the input is empty"):
         await read_all(open_archive(chunks, strict=strict, format=archive_format))
-
-
-async def test_zip_is_refused_as_unsupported() -> None:
-    source = Source([b"PK\x03\x04" + bytes(600)])
-    with pytest.raises(UnsupportedFormatError, match=r"\.zip"):
-        await read_all(open_archive(source))
-    assert source.closed == 1
-    with pytest.raises(UnsupportedFormatError, match=r"\.zip"):
-        open_archive(Source([]), format=".zip")
 
 
 async def test_an_unknown_format_is_refused_before_anything_is_read() -> None:

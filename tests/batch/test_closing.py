@@ -156,7 +156,7 @@ async def test_a_batch_that_is_closed_while_it_is_opened_keeps_no_answer() -> No
 
 
 async def test_an_answer_in_a_format_that_cannot_be_read_is_closed() -> None:
-    source = FakeSource([b"PK\x03\x04"], form=".zip")
+    source = FakeSource([b"PK\x07\x08"], form=".zip")  # a part of a split archive
     batch = BatchStream(source, request_of("abc"))
     with pytest.raises(UnsupportedFormatError):
         await anext(batch)

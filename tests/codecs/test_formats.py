@@ -66,10 +66,6 @@ def test_bare_compressions_are_those_of_tars() -> None:
     assert [row.compression for row in FORMATS if row.container == "bare"] == tars
 
 
-def test_zip_is_known_and_not_decodable() -> None:
-    assert [row.name for row in FORMATS if not row.decodable] == [".zip"]
-
-
 # -- names and media types -----------------------------------------------------------------------------------
 
 

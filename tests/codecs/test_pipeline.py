@@ -11,13 +11,12 @@ import pytest
 import zstandard
 
 from asyncbatch.codecs import TarDecoder, TarEncoder, WholeMember
-from asyncbatch.codecs._formats import FORMATS, parse_format
+from asyncbatch.codecs._formats import parse_format
 from asyncbatch.codecs._pipeline import DetectingDecoder, open_decoder
 from asyncbatch.errors import (
     FormatError,
     LimitExceededError,
     TruncatedArchiveError,
-    UnsupportedFormatError,
     UsageError,
 )
 from asyncbatch.limits import Limits
@@ -63,17 +62,6 @@ def test_every_format_is_decoded_in_chunks_of_any_size(name: str, size: int, tol
     found, error = contents(chop(data, size), name if told else None)
     assert error is None
     assert found == (FILES if size > 1 else {"first.txt": b"first"})
-
-
-def test_formats_known_by_name_only_are_refused_in_both_ways() -> None:
-    undecodable = [row for row in FORMATS if not row.decodable]
-    for row in undecodable:
-        with pytest.raises(UnsupportedFormatError, match="cannot be decoded yet; ask for"):
-            open_decoder(row)
-        decoder = open_decoder(None)
-        decoder.feed(row.magics[0] + bytes(600))
-        with pytest.raises(UnsupportedFormatError, match=row.name):
-            list(decoder)
 
 
 @every_format
