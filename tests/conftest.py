@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 from hypothesis import settings
+
+# A shell that starts us in the background has SIGINT ignored, by us and by all that we start. Tests send it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("asyncbatch", derandomize=True, deadline=None)
 settings.load_profile("asyncbatch")
