@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sys
 import traceback
+from contextlib import contextmanager
 from enum import IntEnum
 from typing import TYPE_CHECKING, NoReturn
 
@@ -15,7 +17,7 @@ import typer
 from ..errors import AsyncBatchError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Iterator
     from types import FrameType
 
 __all__ = ["MissingExtraError", "Status", "complain", "printable", "run"]
@@ -75,9 +77,29 @@ async def _terminable(command: Coroutine[None, None, Status]) -> Status:
 
     before = signal.signal(signal.SIGTERM, handle)
     try:
-        return await command
+        with _woken_by_signals(loop):
+            return await command
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _woken_by_signals(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """Have every signal wake the loop, Ctrl-C too.
+
+    Python runs a signal's handler between two steps of its own. Of one that comes between the last step and
+    the system call in which the loop sleeps, it would hear at the next event: never, perhaps.
+    """
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        writer.setblocking(False)
+        loop.add_reader(reader, reader.recv, 4096)
+        before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(before)
+            loop.remove_reader(reader)
 
 
 def complain(text: str) -> None:
