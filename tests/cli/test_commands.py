@@ -106,6 +106,19 @@ def test_signals_end_a_command_behind_its_clean_up(number: signal.Signals, statu
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_any_signal_wakes_the_loop_while_a_command_runs() -> None:
+    descriptors = []
+
+    async def command() -> Status:
+        descriptors.append(signal.set_wakeup_fd(-1))
+        signal.set_wakeup_fd(descriptors[0], warn_on_full_buffer=False)
+        return Status.OK
+
+    assert _execute(command()) is Status.OK
+    assert descriptors[0] >= 0
+    assert signal.set_wakeup_fd(-1) == -1
+
+
 def test_a_closed_standard_output_is_the_end(capfd: pytest.CaptureFixture[str]) -> None:
     async def command() -> Status:
         raise BrokenPipeError
