@@ -133,6 +133,7 @@ def _scan_stored(source: ByteInput, member: ZipMember, limits: Limits, position:
     That has the size and the CRC of what was read, and a header behind it. Data that pretends so on purpose
     is taken for a member's end; the central directory then says otherwise.
     """
+    start = source.offset
     crc = size = 0  # of what was handed out
     window = b""
     end = None
@@ -158,6 +159,8 @@ def _scan_stored(source: ByteInput, member: ZipMember, limits: Limits, position:
         if end is None:
             window = window[cut:]
             position = max(len(window) - 3, 0)
+    if member.crc not in {None, crc}:
+        raise source.malformed(f"the CRC-32 is stated as {member.crc}, and is {crc}", start)
     member.crc, member.packed, member.size = crc, size, size
     source.unread(window[position - 1 :])
 

@@ -1,13 +1,12 @@
 """The push parser for zip: chunks in, members out, and at the end everything held against the directory.
 
 Almost every member of a batch is stored or deflated, has a short ASCII name and lies whole in a chunk. That
-path is straight-line code in `ZipDecoder._take_plain`. Everything else goes through `_take_any`, which reads
+path is straight-line code in `_zip_plain`. Everything else goes through `_take_any`, which reads
 a header in full and leaves the data to `_zip_body`; what follows the last member is for `_zip_directory`.
 """
 
 from __future__ import annotations
 
-import re
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
@@ -20,25 +19,23 @@ from ..errors import (
     UsageError,
 )
 from ..limits import DEFAULT_LIMITS
-from ._backends import crc32, inflate_error, raw_decompressobj
 from ._decompress import MAX_OUTPUT, RATIO_FREE
 from ._events import MemberData, MemberEnd
 from ._input import ByteInput
-from ._zip_body import next_signature, read_body
+from ._zip_body import read_body
 from ._zip_directory import Delivered, read_directory
 from ._zip_events import ZipMemberStart, ZipWholeMember
 from ._zip_header import (
     CENTRAL_SIGNATURE,
-    DEFLATED,
     DESCRIPTOR_SIGNATURE,
     END_SIGNATURE,
-    HAS_DESCRIPTOR,
     LOCAL_SIGNATURE,
     STORED,
     ZIP64_END_SIGNATURE,
     check_support,
     parse_local_header,
 )
+from ._zip_plain import PLAIN_EXTRA_SIZE, PlainReader
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -50,41 +47,20 @@ if TYPE_CHECKING:
 
 __all__ = ["ZipDecoder"]
 
-# 4.3.7: signature to method; then, behind the time, CRC-32, compressed size, size, lengths of name and extra.
-_LOCAL: Final = Struct("<10s4xLLLHH").unpack_from
 _LOCAL_SIZE: Final = 30
-# 4.3.9, behind the signature: CRC-32, compressed size, size.
-_DESCRIPTOR: Final = Struct("<4sLLL").unpack_from
-
-# What a header's first ten bytes mean to the fast path.
-_PLAIN_STORED: Final = 0
-_PLAIN_DEFLATED: Final = 1
-_STORED_BEFORE: Final = 2  # its descriptor
-_DEFLATED_BEFORE: Final = 3
-_DEFLATED_KINDS: Final = (_PLAIN_DEFLATED, _DEFLATED_BEFORE)
-_KINDS: Final = {
-    (STORED, 0): _PLAIN_STORED,
-    (DEFLATED, 0): _PLAIN_DEFLATED,
-    (STORED, HAS_DESCRIPTOR): _STORED_BEFORE,
-    (DEFLATED, HAS_DESCRIPTOR): _DEFLATED_BEFORE,
-}
-_MAX_KINDS: Final = 4096  # that are remembered
+_LENGTHS: Final = Struct("<HH").unpack_from  # of name and extra fields, where a local header has them (4.3.7)
+_LENGTHS_AT: Final = 26
 
 _SPLIT_SIGNATURES: Final = (DESCRIPTOR_SIGNATURE, b"PK00")  # 8.5.3, 8.5.4
 
 _DIRECTORY_SIGNATURES: Final = (CENTRAL_SIGNATURE, ZIP64_END_SIGNATURE, END_SIGNATURE)
 
-# Less than this of a member is kept until more of it comes: it is whole then, more often than not, and that
-# costs less than an event for each part of it.
+# Less than this of a member, or than a few chunks, is kept until more of it comes: it is whole then, more
+# often than not, and that costs less than an event for each part of it.
 _KEPT: Final = 16_384
+_KEPT_CHUNKS: Final = 4
 
 _MEMBER_END: Final = MemberEnd()
-_SLASH: Final = ord("/")
-
-# Extra fields that say nothing but times and owners: the extended timestamp (0x5455) as Go
-# has it, and Info-ZIP's, which is longer and followed by Unix IDs (0x7875).
-_plain_extra: Final = re.compile(rb"UT\x05\x00.{5}|UT\x09\x00.{9}ux\x0b\x00.{11}", re.DOTALL).fullmatch
-_PLAIN_EXTRA_SIZE: Final = 28
 
 
 class ZipDecoder:
@@ -134,7 +110,7 @@ class ZipDecoder:
         self._chunk = b""  # what is to be parsed,
         self._position = 0  # from where on,
         self._base = 0  # and where in the input it begins
-        self._searched = 0  # up to where in the input no header's signature begins
+        self._kept = _KEPT  # bytes of a member that are not many
 
         # A large member, or the central directory, is read by a generator, from a source of its own.
         self._source = ByteInput("zip")
@@ -144,8 +120,8 @@ class ZipDecoder:
         self._start = 0
 
         self._delivered = Delivered()
+        self._plain = PlainReader(self._delivered, self._sizes, strict=strict)
         self._directory: tuple[ZipRecord, ...] | None = None
-        self._kinds: dict[bytes, int] = {}  # for the first ten bytes of headers that were read in full
 
     @property
     def directory(self) -> tuple[ZipRecord, ...] | None:
@@ -178,10 +154,11 @@ class ZipDecoder:
             return
         if type(chunk) is not bytes:
             chunk = bytes(chunk)  # a view dies with the next feed, but whole members are for keeps
-        rest = self._chunk[self._position :]
+        rest = memoryview(self._chunk)[self._position :]
+        self._kept = min(max(_KEPT, _KEPT_CHUNKS * len(chunk)), MAX_OUTPUT)
         self._base += self._position
         self._position = 0
-        self._chunk = rest + chunk if rest else chunk
+        self._chunk = b"".join((rest, chunk)) if rest else chunk
 
     def __iter__(self) -> Iterator[Event]:
         """Iterate over what is complete; a loop that was left early is continued by the next one."""
@@ -259,84 +236,19 @@ class ZipDecoder:
 
     def _parse(self, events: list[Event]) -> None:
         """Append the events of members that are whole, up to the first that is not, or not plain."""
-        limits, size = self._limits, len(self._chunk)
+        limits, size, plain = self._limits, len(self._chunk), self._plain
         if (
             len(self._delivered.heads) + size // _LOCAL_SIZE <= limits.max_members
             and max(size, MAX_OUTPUT) <= limits.max_member_size
             and limits.max_name_length >= 0xFFFF
-            and limits.max_header_size >= _PLAIN_EXTRA_SIZE
-            and self._take_plain(self._chunk, events) >= MAX_OUTPUT
+            and limits.max_header_size >= PLAIN_EXTRA_SIZE
         ):
-            return  # that is one step's worth
+            self._position = plain.take(self._chunk, self._position, self._base, self._kept, events)
+            self._count_inflated(plain.inflated)
+            self._idle = plain.is_cut
+            if plain.is_cut or plain.inflated >= MAX_OUTPUT:
+                return  # that is all, or one step's worth
         self._take_any(self._chunk, events)
-
-    def _take_plain(self, chunk: bytes, events: list[Event]) -> int:
-        """Take members that are whole, sound and plain; leave anything else where it stands.
-
-        Returns:
-            How much came out of compressed ones.
-        """
-        position, base = self._position, self._base
-        end, last = len(chunk), len(chunk) - _LOCAL_SIZE
-        kinds, sizes, member = self._kinds, self._sizes, ZipWholeMember
-        heads, offsets, append = self._delivered.heads, self._delivered.offsets, events.append
-        inflated = 0
-        while position <= last:
-            prefix, crc, packed, size, name_size, extra_size = _LOCAL(chunk, position)
-            name_end = position + 30 + name_size
-            data_start = name_end + extra_size
-            head = chunk[position:name_end]
-            try:
-                kind = kinds[prefix]
-                name = head[30:].decode()
-            except (KeyError, UnicodeDecodeError):
-                break
-            # What is printable has no control characters. That the last byte is more than a slash makes sure
-            # that there is one, and that it is no directory, which must be empty.
-            if not (name.isprintable() and (name.isascii() or prefix[7] & 8) and head[-1] > _SLASH):
-                break
-            if extra_size and not _plain_extra(chunk, name_end, data_start):
-                break
-            full_head = chunk[position:data_start] if extra_size else head
-            if not kind:
-                after = data_start + packed
-                if after > end or packed != size or sizes:
-                    break
-                data: bytes | None = chunk[data_start:after]
-            elif sizes or (kind != _PLAIN_DEFLATED and (crc or packed or size)):
-                break
-            elif kind == _PLAIN_DEFLATED:
-                after = data_start + packed
-                if after > end:
-                    break
-                data = _inflate(chunk[data_start:after], size)
-            else:
-                # Only the first header is tried, which is the right one unless the data holds one too.
-                found = next_signature(chunk, max(data_start + 12, self._searched - base))
-                if found is None:
-                    self._searched = base + end - 3  # the last bytes may be the beginning of one
-                    break
-                after = found.start()
-                signature, crc, packed, size = _DESCRIPTOR(chunk, after - 16)
-                if signature != DESCRIPTOR_SIGNATURE or packed != after - 16 - data_start:
-                    break
-                head = b"".join((head[:14], chunk[after - 12 : after], head[26:]))
-                data = packed_data = chunk[data_start : after - 16]
-                if kind == _DEFLATED_BEFORE:
-                    data = _inflate(packed_data, size)
-            if data is None or len(data) != size or crc32(data) != crc:
-                break
-            heads.append(head)
-            offsets.append(base + position)
-            append(member(name, size, data, base + data_start, crc, full_head))
-            position = after
-            if kind in _DEFLATED_KINDS:
-                inflated += size
-                if inflated >= MAX_OUTPUT:
-                    break
-        self._position = position
-        self._count_inflated(inflated)
-        return inflated
 
     def _take_any(self, chunk: bytes, events: list[Event]) -> None:
         """Take one member, whatever it is, or begin it; or begin the central directory."""
@@ -352,15 +264,19 @@ class ZipDecoder:
         if len(signature) == 4 and signature != LOCAL_SIGNATURE:
             raise _no_header(signature, start)
         head = self._whole_head(chunk, position)
-        if head is None or self._is_short(chunk, head):
+        if head is None:
             self._idle = True
             return
         member = self._read_head(head, start)
+        whole = None if member.packed is None else len(head) + member.packed
+        if whole is not None and len(chunk) - position < whole <= self._kept:
+            self._idle = True
+            return
         offset = start + len(head)
         self._member, self._head, self._start = member, head, start
         crc, size = member.crc, member.size
         self._hand_over(chunk, position + len(head))
-        steps = read_body(self._source, member, self._limits, searched=self._searched - offset)
+        steps = read_body(self._source, member, self._limits, searched=self._plain.searched - offset)
         most = len(chunk) if member.method == STORED else MAX_OUTPUT
         pieces: list[Buffer] = []
         produced = 0
@@ -376,23 +292,13 @@ class ZipDecoder:
             events.append(ZipWholeMember(member.name, len(data), data, offset, member.crc or 0, head))
             self._end_member()
             return
-        if not pieces[-1] and len(chunk) - position <= _KEPT:
-            self._idle = True
+        if not pieces[-1] and len(chunk) - position <= self._kept and (whole is None or whole <= self._kept):
+            self._idle = True  # its descriptor is not all there, or it is not known how long it is
             return
         events.append(ZipMemberStart(member.name, size, offset, crc, head))
         events.extend(MemberData(piece) for piece in pieces if piece)
         self._count_inflated(0 if member.method == STORED else produced)
         self._steps, self._chunk, self._position = steps, b"", 0
-
-    def _is_short(self, chunk: bytes, head: bytes) -> bool:
-        """Whether a member is not whole, so much is clear, and short enough to be kept until it is."""
-        rest = len(chunk) - self._position
-        if rest > _KEPT:
-            return False
-        kind = self._kinds.get(head[:10])
-        if kind is None or kind in {_PLAIN_STORED, _PLAIN_DEFLATED}:
-            return kind is not None and rest < len(head) + int.from_bytes(head[18:22], "little") <= _KEPT
-        return self._searched == self._base + len(chunk) - 3
 
     def _hand_over(self, chunk: bytes, position: int) -> None:
         """Make the source read from `position` on."""
@@ -421,7 +327,7 @@ class ZipDecoder:
         """Return the local header, with name and extra fields; None if it is not all there."""
         if len(chunk) - position < _LOCAL_SIZE:
             return None
-        *_, name_size, extra_size = _LOCAL(chunk, position)
+        name_size, extra_size = _LENGTHS(chunk, position + _LENGTHS_AT)
         for limit, value, what in (
             ("max_name_length", name_size, "name of a zip member"),
             ("max_header_size", extra_size, "extra fields of a zip member"),
@@ -459,11 +365,7 @@ class ZipDecoder:
                 limits.max_member_size,
                 what=f"size of zip member {member.name!r}",
             )
-        kind = _KINDS.get((member.method, member.flags & HAS_DESCRIPTOR))
-        if kind is not None:
-            if len(self._kinds) >= _MAX_KINDS:
-                self._kinds.clear()
-            self._kinds[prefix] = kind
+        self._plain.learn(prefix, member)
         return member
 
     def _end_member(self) -> None:
@@ -485,18 +387,6 @@ class ZipDecoder:
             raise LimitExceededError(
                 "max_ratio", ratio, limits.max_ratio, what="compression ratio of a zip archive"
             )
-
-
-def _inflate(packed: bytes, size: int) -> bytes | None:
-    """Inflate what should be `size` bytes; return None if it is more than a step's worth, or not sound."""
-    if size > MAX_OUTPUT:
-        return None
-    inflate = raw_decompressobj()
-    try:
-        data = inflate.decompress(packed, size + 1)
-    except inflate_error:
-        return None
-    return data if inflate.eof and not inflate.unused_data else None
 
 
 def _shown_name(head: bytes) -> str:

@@ -40,7 +40,7 @@ _FAST: Final = Struct("<6s24s6s2xLL").unpack_from
 # And in full: flags, method, time, CRC-32, sizes, lengths, disk, attributes, offset.
 _FULL: Final = Struct("<8xHHLLLLHHHH2xLL").unpack_from
 _KEY: Final = Struct("<2xHHLLLLH").unpack_from  # the same, of a local header
-_PLAIN: Final = bytes(6)
+_PLAIN: Final = bytes(4)  # no comment, and the first disk
 
 _UNIX_SYSTEMS: Final = frozenset({3, 19})  # 4.4.2.2: UNIX, and OS X (Darwin): attributes hold st_mode above
 
@@ -201,37 +201,39 @@ def _check_plain(window: bytes, delivered: Delivered, index: int, position: int 
         Where the first one begins that does not, or is not whole, and its number.
     """
     attributes = delivered.attributes
-    origin = window[position : position + 6]
-    if len(attributes) != index or delivered.large or delivered.names or len(origin) < 6:
+    first = window[position : position + _HEADER_SIZE]
+    if len(attributes) != index or delivered.large or delivered.names or len(first) < _HEADER_SIZE:
         return position, index
-    is_unix = origin[5] in _UNIX_SYSTEMS
     # Timestamps (0x5455) are the one extra field that many archives have throughout.
-    lengths, extra_size, mark = _PLAIN, 0, b""
-    last = len(window) - _HEADER_SIZE
-    begins, append = window.startswith, attributes.append
-    most = index + len(window) // _HEADER_SIZE + 1
+    lengths = first[30:36]
+    extra_size = lengths[0] | lengths[1] << 8
+    mark = b"UT" + (max(extra_size, 4) - 4).to_bytes(2, "little")
+    origin = first[:6]
+    if not origin.startswith(CENTRAL_SIGNATURE) or lengths[2:] != _PLAIN or 0 < extra_size < len(mark):
+        return position, index
+    shift = 16 if origin[5] in _UNIX_SYSTEMS else 32
+    append = attributes.append
+    size = len(window)
+    most = index + size // _HEADER_SIZE
     for head, offset in zip(delivered.heads[index:most], delivered.offsets[index:most], strict=True):
-        if position > last:
+        if position + _HEADER_SIZE > size:
             break
         found, key, found_lengths, external, found_offset = _FAST(window, position)
-        name = position + _HEADER_SIZE
-        end = name + len(head) - 30
-        if found_lengths != lengths:
-            if found_lengths[2:] != _PLAIN[2:]:
-                break
-            lengths, extra_size = found_lengths, found_lengths[0] | found_lengths[1] << 8
-            mark = b"UT" + (max(extra_size, 4) - 4).to_bytes(2, "little") if extra_size else b""
+        end = position + 16 + len(head)
         if (
             key != head[4:28]
-            or found_offset != offset
+            or window[position + _HEADER_SIZE : end] != head[30:]
+            or found_lengths != lengths
             or found != origin
-            or not begins(head[30:], name)
-            or not begins(mark, end)
-            or end + extra_size > last + _HEADER_SIZE
+            or found_offset != offset
         ):
             break
-        append(external >> 16 if is_unix else 0)
-        position = end + extra_size
+        if extra_size:
+            if window[end : end + 4] != mark or end + extra_size > size:
+                break
+            end += extra_size
+        append(external >> shift)
+        position = end
     return position, len(attributes)
 
 

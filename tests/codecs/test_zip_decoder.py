@@ -23,7 +23,7 @@ from ..support.zips import VECTORS, Entry, build, descriptor, field_of, pack, re
 
 A, B = Entry(b"a.txt", b"alpha"), Entry(b"b.txt", b"beta")
 LARGE = bytes(range(256)) * 400
-NOISE = b"".join(hashlib.sha256(bytes([n // 256, n % 256])).digest() for n in range(5000))
+NOISE = b"".join(hashlib.sha256(bytes([n // 256, n % 256])).digest() for n in range(12_000))
 METHODS = {"stored": (0, 0), "deflated": (8, 0), "bzip2": (12, 0), "lzma": (14, 2), "zstd": (93, 0)}
 
 
@@ -126,6 +126,18 @@ def test_a_short_member_that_was_cut_comes_whole() -> None:
     result = read(split(build([A, B]), 20))
 
     assert [event.data for event in result.events] == [b"alpha", b"beta"]
+
+
+@pytest.mark.parametrize("method", [0, 8])
+@pytest.mark.parametrize("before", [None, "signed"])
+@pytest.mark.parametrize("chunk_size", [20_000, 30_000])
+def test_one_that_fits_in_a_few_chunks_comes_whole(method: int, before: str | None, chunk_size: int) -> None:
+    entries = [Entry(f"{n}".encode(), NOISE[n : n + 50_000 + 7 * n], method, 0, before) for n in range(20)]
+    result = read(split(build(entries), chunk_size))
+
+    assert result.error is None
+    assert [data for _, data in result.members] == [entry.data for entry in entries]
+    assert len([event for event in result.events if isinstance(event, WholeMember)]) >= 19
 
 
 def test_a_loop_that_was_left_is_continued() -> None:
@@ -519,13 +531,13 @@ def test_more_than_4_gib(*, zip64: bool) -> None:
 
 
 def test_kinds_of_headers_are_not_remembered_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asyncbatch.codecs._zip_decoder._MAX_KINDS", 2)
+    monkeypatch.setattr("asyncbatch.codecs._zip_plain._MAX_KINDS", 2)
     entries = [Entry(f"{number}".encode(), b"1", local={"version": number}) for number in range(10, 20)]
     decoder = ZipDecoder()
     decoder.feed(build(entries))
 
     assert len(list(decoder)) == 10
-    assert len(decoder._kinds) <= 2
+    assert len(decoder._plain._kinds) <= 2
 
 
 @pytest.mark.parametrize("chunk_size", [50, 4096, 1 << 20])
