@@ -1,4 +1,4 @@
-"""The command: ``python -m benchmarks tar|e2e [--json] [--rounds N]``, from the repository's root."""
+"""The command: ``python -m benchmarks NAME… [--json] [--rounds N]``, from the repository's root."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import argparse
 import json
 import platform
 from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from asyncbatch.codecs._backends import BACKEND
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping
 
     from .runner import Row
 
@@ -26,7 +26,9 @@ def main() -> None:
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "benchmark",
+        "benchmarks",
+        nargs="+",
+        metavar="benchmark",
         choices=_BENCHMARKS,
         help="; ".join(f"{name}: {what}" for name, what in _BENCHMARKS.items()),
     )
@@ -38,13 +40,18 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.rounds < 1:
         parser.error("--rounds: at least 1")
-    benchmark = import_module(f".{arguments.benchmark}", __package__)
-    rows: Iterable[Row] = benchmark.rows(rounds=arguments.rounds, scale=arguments.scale, only=arguments.only)
+    options = {"rounds": arguments.rounds, "scale": arguments.scale, "only": arguments.only}
+    rows = _rows(arguments.benchmarks, options)
     if arguments.json:
         for row in rows:
             print(json.dumps(row.as_dict()), flush=True)
     else:
         _print_table(rows)
+
+
+def _rows(names: Iterable[str], options: Mapping[str, Any]) -> Iterator[Row]:
+    for name in names:
+        yield from import_module(f".{name}", __package__).rows(**options)
 
 
 def _print_table(rows: Iterable[Row]) -> None:
