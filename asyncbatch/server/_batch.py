@@ -18,7 +18,7 @@ from urllib.parse import quote
 from anyio.to_thread import run_sync
 from starlette.responses import Response
 
-from ..codecs import TarEncoder
+from ..codecs import TarEncoder, ZipEncoder
 from ..codecs._gzip import GzipCompressor
 from ..codecs._lz4 import Lz4Compressor
 from ._errors import ApiError, as_api_error
@@ -51,6 +51,7 @@ _CONTENT_TYPES: Final = {
     ".tar": "application/x-tar",
     ".tgz": "application/gzip",
     ".tar.lz4": "application/x-lz4",
+    ".zip": "application/zip",
 }
 _COMPRESSORS: Final[Mapping[str, Callable[[], Compressor]]] = {
     ".tgz": lambda: GzipCompressor(level=1),
@@ -61,6 +62,7 @@ _SURVEYED_PER_HOP: Final = 512
 _logger: Final = logging.getLogger("asyncbatch.server")
 
 if TYPE_CHECKING:
+    Encoder: TypeAlias = TarEncoder | ZipEncoder
     Outcome: TypeAlias = int | str
     """Of an entry: its size, or why it is missing."""
 
@@ -141,8 +143,8 @@ class Batches:
         return open_source(self._store, self._shards, entry.bucket, entry.name, entry.archpath)
 
     def _encode(self, batch: Batch) -> Generator[Buffer]:
-        """Yield a tar that ends early, but well, where AIStore's would."""
-        encoder = TarEncoder()
+        """Yield an archive that ends early, but well, where AIStore's would."""
+        encoder = _open_encoder(batch)
         allowed = self._allowed(batch)
         for entry in batch.entries:
             try:
@@ -194,8 +196,8 @@ class Batches:
                 yield length  # with nothing open: nobody closes a generator that a thread may be in
 
     def _encode_promised(self, batch: Batch, outcomes: list[Outcome]) -> Generator[Buffer]:
-        """Yield the tar that the metadata announced, or none."""
-        encoder = TarEncoder()
+        """Yield the archive that the metadata announced, or none."""
+        encoder = _open_encoder(batch)
         for entry, outcome in zip(batch.entries, outcomes, strict=True):
             if isinstance(outcome, str):
                 yield encoder.encode(_MISSING + entry.member, b"")
@@ -218,9 +220,12 @@ class Batches:
         return float("inf") if self._max_soft_errors is None else self._max_soft_errors
 
 
-def _encode_member(
-    encoder: TarEncoder, name: str, source: Source, start: int, length: int
-) -> Iterator[Buffer]:
+def _open_encoder(batch: Batch) -> Encoder:
+    return ZipEncoder() if batch.format == ".zip" else TarEncoder()
+
+
+def _encode_member(encoder: Encoder, name: str, source: Source, start: int, length: int) -> Iterator[Buffer]:
+    """Yield a member; in a zip a small one has its CRC in front, where AIStore writes descriptors always."""
     pieces = source.pieces(start, length)
     if length <= CHUNK_SIZE:
         yield encoder.encode(name, b"".join(pieces), mtime=source.mtime)

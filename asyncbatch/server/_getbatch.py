@@ -20,6 +20,8 @@ __all__ = ["Batch", "Entry", "RangeError", "parse_batch"]
 _FORMATS: Final = (".tar", ".tgz", ".tar.gz", ".zip", ".tar.lz4")
 _NOT_BASE64: Final = re.compile(r"[^A-Za-z0-9+/=]")
 _TO_THE_END: Final = -1
+_MAX_ZIP_NAME: Final = 0xFFFF - len("__404__/")
+_SHOWN: Final = 100
 
 
 class RangeError(Exception):
@@ -69,7 +71,7 @@ class Batch:
 
     Attributes:
         entries: In order, at least one.
-        format: Of the archive: ``".tar"``, ``".tgz"`` or ``".tar.lz4"``.
+        format: Of the archive: ``".tar"``, ``".tgz"``, ``".tar.lz4"`` or ``".zip"``.
         continue_on_error: Whether what is missing is marked, rather than ending the batch.
         streaming: Whether the archive comes alone, rather than behind metadata.
     """
@@ -101,8 +103,12 @@ def parse_batch(body: bytes, bucket: str | None) -> Batch:
     if not entries:
         raise ApiError(400, "moss: empty input")
     short = _field(request, "onob", bool)
+    parsed = [_parse_entry(entry, bucket, short=short) for entry in entries]
+    if archive == ".zip":
+        for entry in parsed:
+            _check_zip_name(entry.member)
     return Batch(
-        [_parse_entry(entry, bucket, short=short) for entry in entries],
+        parsed,
         archive,
         continue_on_error=_field(request, "coer", bool),
         streaming=_field(request, "strm", bool),
@@ -119,11 +125,7 @@ def _parse_format(mime: str) -> str:
             return ".tar"
         case ".tar.gz":
             return ".tgz"
-        case ".zip":
-            raise ApiError(
-                501, "moss: .zip is not supported by this server yet; ask for .tar, .tgz or .tar.lz4"
-            )
-        case ".tar" | ".tgz" | ".tar.lz4":
+        case ".tar" | ".tgz" | ".tar.lz4" | ".zip":
             return mime
         case _:
             raise ApiError(400, f'unknown mime type "{mime}"', code="errUnknownMime")
@@ -189,6 +191,12 @@ def _check_name(name: str) -> None:
     if name.startswith("~/") or not {"", ".", ".."}.isdisjoint(name.split("/")):
         raise _invalid(f'invalid object name "{name}"')
     _check_text(name)
+
+
+def _check_zip_name(member: str) -> None:
+    """Refuse what no zip can name, before anything is sent (APPNOTE.TXT 4.4.10: a length has 16 bits)."""
+    if member.endswith("/") or len(member.encode()) > _MAX_ZIP_NAME:
+        raise ApiError(400, f'moss: a zip cannot have a file "{member[:_SHOWN]}"')
 
 
 def _check_text(*names: str) -> None:

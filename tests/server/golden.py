@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import tarfile
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,9 @@ def read_parts(body: bytes, content_type: str) -> tuple[dict[str, Any], bytes]:
 
 
 def read_archive(data: bytes, mime: str = ".tar") -> list[tuple[str, bytes]]:
-    """Return the members of a tar, with the standard library alone; it must be whole."""
+    """Return the members of an archive, with the standard library alone; it must be whole."""
+    if mime == ".zip":
+        return _read_zip(data)
     if mime in {".tgz", ".tar.gz"}:
         data = gzip.decompress(data)
     elif mime == ".tar.lz4":
@@ -88,6 +91,16 @@ def read_archive(data: bytes, mime: str = ".tar") -> list[tuple[str, bytes]]:
             facts = (member.type, member.mode, member.uid, member.gid)
             assert facts == (tarfile.REGTYPE, 0o644, 0, 0)
         return [(member.name, _content(archive, member)) for member in members]
+
+
+def _read_zip(data: bytes) -> list[tuple[str, bytes]]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = archive.infolist()
+        for member in members:
+            assert member.compress_type == zipfile.ZIP_STORED
+            assert member.compress_size == member.file_size
+        # By the record: names may be there twice.
+        return [(member.filename, archive.read(member)) for member in members]
 
 
 def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:

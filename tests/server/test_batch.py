@@ -59,6 +59,9 @@ def test_null_is_as_good_as_nothing() -> None:
         (".tar.lz4", ".tar.lz4"),
         ("application/x-tar", ".tar"),
         ("application/tar.lz4", ".tar"),
+        (".zip", ".zip"),
+        ("application/zip", ".zip"),
+        ("application/gzip", ".zip"),
     ],
 )
 def test_formats(mime: str, expected: str) -> None:
@@ -85,6 +88,24 @@ def test_formats_that_nobody_knows(mime: str) -> None:
 def test_names_in_the_archive(entry: dict[str, Any], member: str) -> None:
     assert _parse({"in": [entry]}).entries[0].member == member
     assert _parse({"in": [entry], "onob": True}).entries[0].member == member.partition("/")[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "archpath"), [("s.tar", "x/"), ("n" * 65_526, ""), ("ü" * 32_763, ""), ("s.tar", "n" * 65_530)]
+)
+def test_names_that_no_zip_can_hold(name: str, archpath: str) -> None:
+    request = {"in": [{"objname": "o"}, {"objname": name, "archpath": archpath}]}
+    assert _parse(request).format == ".tar"
+    with pytest.raises(ApiError, match="a zip cannot have a file") as caught:
+        _parse(request | {"mime": ".zip"})
+    assert (caught.value.status, len(caught.value.message) < 200) == (400, True)
+
+
+async def test_the_longest_name_of_a_zip(http: httpx.AsyncClient) -> None:
+    entry = {"objname": "n" * 65_525, "bucket": "b", "provider": "s3"}  # which no folder is asked for
+    answer = await _ask(http, [entry], strm=True, coer=True, mime=".zip")
+    ((name, content),) = golden.read_archive(answer.content, ".zip")
+    assert (len(name), name[:12], content) == (65_535, "__404__/b/nn", b"")
 
 
 def test_providers_have_aliases() -> None:
@@ -196,6 +217,8 @@ async def test_a_bucket_that_does_not_exist(http: httpx.AsyncClient, root: Path,
     name = f"__404__/{other['bucket']}/{other['objname']}"
     assert golden.read_archive(answer.content) == [(name, b""), ("b/o", b"data")]
     assert golden.read_archive((await _ask(http, ["o", other], strm=True)).content) == [("b/o", b"data")]
+    answer = await _ask(http, [other, "o"], strm=True, coer=True, mime=".zip")
+    assert golden.read_archive(answer.content, ".zip") == [(name, b""), ("b/o", b"data")]
     metadata, _ = _parts(await _ask(http, [other, "o"], coer=True))
     assert metadata["out"][0]["err_msg"] == f'bucket "{uri}" does not exist'
     refused = await _ask(http, [other, "o"])
@@ -255,7 +278,7 @@ async def test_many_and_large_entries(http: httpx.AsyncClient, root: Path) -> No
         (root / "b" / f"o{n}").write_bytes(os.urandom(size))
     expected = [(f"b/o{n}", (root / "b" / f"o{n}").read_bytes()) for n in range(len(sizes))]
     names = [f"o{n}" for n in range(len(sizes))]
-    for mime in (".tar", ".tgz", ".tar.lz4"):
+    for mime in (".tar", ".tgz", ".tar.lz4", ".zip"):
         streamed = await _ask(http, names, mime=mime, strm=True)
         assert golden.read_archive(streamed.content, mime) == expected
         metadata, archive = _parts(await _ask(http, names, mime=mime))
@@ -305,7 +328,7 @@ def _grow(path: Path) -> None:
 
 @pytest.mark.parametrize("change", [_shrink, _overwrite, _grow])
 @pytest.mark.parametrize("size", [10, 1_000_000], ids=["small", "large"])
-@pytest.mark.parametrize("mime", [".tar", ".tgz"])
+@pytest.mark.parametrize("mime", [".tar", ".tgz", ".zip"])
 @pytest.mark.parametrize("streaming", [True, False])
 async def test_an_object_that_changes_while_it_is_read_cuts_the_connection(
     root: Path, change: Callable[[Path], None], size: int, mime: str, *, streaming: bool

@@ -201,6 +201,29 @@ async def test_batches(
     await run_sync(work)
 
 
+@pytest.mark.parametrize("streaming", [True, False])
+async def test_batches_as_zip(sdk: Client, bucket_of_golden: dict[str, bytes], *, streaming: bool) -> None:
+    """By itself, as the SDK finds members by name: of two with one name it yields the last one twice."""
+    names = list(dict.fromkeys(bucket_of_golden))
+
+    def work() -> None:
+        bucket = sdk.bucket("golden")
+        batch = sdk.batch(names, bucket=bucket, output_format=".zip", streaming_get=streaming)
+        batch.add("no-such-object")
+        batch.add(bucket.object("shards/s.tar"), archpath="sub/b.bin", opaque=b"id-7", start=10, length=20)
+        results = list(batch.get())
+        assert [content for _, content in results[:-2]] == [bucket_of_golden[name] for name in names]
+        assert [facts.obj_name for facts, _ in results[:-2]] == names
+        assert results[-2][1] == b""
+        assert results[-1][1] == (golden.DATA / "data" / "member3.bin").read_bytes()[10:30]
+        if not streaming:
+            assert [facts.size for facts, _ in results] == [len(content) for _, content in results]
+            assert "does not exist" in results[-2][0].err_msg
+            assert (results[-1][0].opaque, results[-1][0].archpath) == (b"id-7", "sub/b.bin")
+
+    await run_sync(work)
+
+
 async def test_a_multipart_batch_decoded_as_a_stream(sdk: Client, bucket_of_golden: dict[str, bytes]) -> None:
     def work() -> list[bytes]:
         batch = sdk.batch(list(bucket_of_golden), bucket=sdk.bucket("golden"), streaming_get=False)
