@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _BENCHMARKS: Final = {
     "tar": "tar archives in memory, beside tarfile",
+    "zip": "zip archives in memory, beside zipfile",
+    "compression": "decompressors alone, beside the usual readers of streams",
     "e2e": "batches from a sender over loopback, beside the official SDK",
 }
 
@@ -56,13 +58,15 @@ def _rows(names: Iterable[str], options: Mapping[str, Any]) -> Iterator[Row]:
 
 def _print_table(rows: Iterable[Row]) -> None:
     print(f"{platform.python_implementation()} {platform.python_version()}, checksums by {BACKEND.name}\n")
-    print(f"{'work':32} {'ratio':>7} {'ours':>10} {'theirs':>10} {'of curl':>8}  rival")
+    print(f"{'work':48} {'ratio':>7} {'ours':>10} {'theirs':>10} {'of curl':>8} {'overhead':>9}  rival")
     for row in rows:
         curl = "" if row.of_curl is None else f"{row.of_curl:.2f}"
+        overhead = "" if row.overhead_ns is None else f"{row.overhead_ns} ns"
         rival = f"{row.rival} ({row.settings})" if row.settings else row.rival
+        beside = "".join(f"; {name} {seconds / row.ours:.2f}x" for name, seconds in row.beside.items())
         print(
-            f"{row.work:32} {row.ratio:6.2f}x {row.ours * 1e3:7.1f} ms {row.theirs * 1e3:7.1f} ms {curl:>8}"
-            f"  {rival}",
+            f"{row.work:48} {row.ratio:6.2f}x {row.ours * 1e3:7.1f} ms {row.theirs * 1e3:7.1f} ms {curl:>8}"
+            f" {overhead:>9}  {rival}{beside}",
             flush=True,
         )
 

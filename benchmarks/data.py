@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import hashlib
 import io
+import lzma
 import random
+import struct
 import tarfile
+import time
+import zipfile
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Final, Self
@@ -19,7 +24,7 @@ from .runner import Expected
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["COMPRESSORS", "Items", "header", "make_tar"]
+__all__ = ["COMPRESSORS", "ZIP_KINDS", "Items", "header", "make_tar", "make_zip"]
 
 _POOL_SIZE: Final = 4 << 20  # beyond the reach of every codec's window: that it repeats helps none
 _STEP: Final = 32_779  # a prime: neighbours do not overlap, and no two items are the same
@@ -27,10 +32,23 @@ _MTIME: Final = 1_700_000_000
 
 # Fast levels, as servers choose them (AIStore: gzip level 1).
 COMPRESSORS: Final[dict[str, Callable[[bytes], bytes]]] = {
-    ".tar.gz": lambda raw: gzip.compress(raw, 1, mtime=0),
-    ".tar.lz4": lambda raw: lz4.frame.compress(raw, content_checksum=True),
-    ".tar.zst": zstandard.ZstdCompressor(level=3, write_checksum=True).compress,
+    "gzip": lambda raw: gzip.compress(raw, 1, mtime=0),
+    "lz4": lambda raw: lz4.frame.compress(raw, content_checksum=True),
+    "zstd": zstandard.ZstdCompressor(level=3, write_checksum=True).compress,
+    "bzip2": bz2.compress,
+    "xz": lambda raw: lzma.compress(raw, preset=1),
 }
+
+# Method, and whether sizes and CRC-32 stand in a descriptor behind the data, as where Go streams (AIStore:
+# stored, with descriptors).
+ZIP_KINDS: Final = {
+    "stored": (zipfile.ZIP_STORED, False),
+    "stored with descriptors": (zipfile.ZIP_STORED, True),
+    "deflate": (zipfile.ZIP_DEFLATED, False),
+    "deflate with descriptors": (zipfile.ZIP_DEFLATED, True),
+}
+_DEFLATE_LEVEL: Final = 5  # of Go's archive/zip
+_GO_TIME: Final = struct.pack("<HHBl", 0x5455, 5, 1, _MTIME)  # the extra field that Go's archive/zip writes
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,4 +120,29 @@ def make_tar(items: Items) -> bytes:
             info = tarfile.TarInfo(name)
             info.size, info.mtime = len(data), _MTIME
             tar.addfile(info, io.BytesIO(data))
+    return file.getvalue()
+
+
+class _Unseekable(io.BytesIO):
+    """What `zipfile` streams to."""
+
+    def seekable(self) -> bool:
+        return False
+
+    def tell(self) -> int:
+        raise io.UnsupportedOperation
+
+    def seek(self, *_: object) -> int:
+        raise io.UnsupportedOperation
+
+
+def make_zip(items: Items, kind: str) -> bytes:
+    """Make a zip of one of the `ZIP_KINDS` with `zipfile`, its headers as Go's `archive/zip` writes them."""
+    method, streamed = ZIP_KINDS[kind]
+    file = _Unseekable() if streamed else io.BytesIO()
+    with zipfile.ZipFile(file, "w", method, compresslevel=_DEFLATE_LEVEL) as archive:
+        for name, data in items:
+            info = zipfile.ZipInfo(name, time.gmtime(_MTIME)[:6])
+            info.extra = _GO_TIME
+            archive.writestr(info, data, method, _DEFLATE_LEVEL)
     return file.getvalue()

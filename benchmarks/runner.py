@@ -6,7 +6,7 @@ import gc
 import hashlib
 import statistics
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
@@ -122,6 +122,8 @@ class Row:
         ours: Our median seconds.
         theirs: The rival's.
         of_curl: curl's seconds, for nothing but draining the same body, in parts of ours.
+        beside: Seconds of further rivals, by their names.
+        overhead_ns: Nanoseconds that an item costs us more than with the codec alone.
         items: Delivered in each round, by both.
         bytes: Their data.
         rounds: How many the medians are of.
@@ -134,6 +136,8 @@ class Row:
     ours: float
     theirs: float
     of_curl: float | None = None
+    beside: Mapping[str, float] = field(default_factory=dict)
+    overhead_ns: int | None = None
     items: int
     bytes: int
     rounds: int
@@ -156,4 +160,8 @@ class Row:
         }
         if self.of_curl is not None:
             row["of_curl"] = round(self.of_curl, 2)
+        if self.beside:
+            row["beside"] = {name: round(seconds / self.ours, 2) for name, seconds in self.beside.items()}
+        if self.overhead_ns is not None:
+            row["overhead_ns"] = self.overhead_ns
         return row | {"items": self.items, "bytes": self.bytes, "rounds": self.rounds}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import io
 import tarfile
@@ -11,35 +10,28 @@ from typing import IO, TYPE_CHECKING, Any, Final
 import lz4.frame
 import zstandard
 
-from asyncbatch import open_archive
-from asyncbatch.codecs import (
-    GzipDecompressor,
-    Lz4Decompressor,
-    MemberData,
-    MemberStart,
-    TarDecoder,
-    WholeMember,
-    ZstdDecompressor,
-)
+from asyncbatch.codecs import GzipDecompressor, Lz4Decompressor, TarDecoder, ZstdDecompressor
 
+from .archives import cut, read_members, rows_of_archive
 from .data import COMPRESSORS, Items, make_tar
-from .runner import Contender, Delivered, Row, measure
+from .rivals import libarchive_reader, webdataset_reader
+from .runner import Delivered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from asyncbatch.codecs import Decompressor
 
-    from .runner import Check
+    from .runner import Check, Row
 
 __all__ = ["rows"]
 
-_CHUNK_SIZE: Final = 65_536
 _ITEMS: Final = (
     Items("4KiB", 4096, 20_000),
     Items("100KiB", 102_400, 2000),
     Items("20MiB", 20 << 20, 10),
 )
+_COMPRESSIONS: Final = {".tar.gz": "gzip", ".tar.lz4": "lz4", ".tar.zst": "zstd"}
 _DECOMPRESSORS: Final[dict[str, Callable[[], Decompressor]]] = {
     ".tar.gz": GzipDecompressor,
     ".tar.lz4": Lz4Decompressor,
@@ -64,59 +56,26 @@ def rows(*, rounds: int, scale: float, only: str) -> Iterator[Row]:
 
 
 def _rows_of(format_: str, items: Items, rounds: int) -> Iterator[Row]:
-    expected = items.expected()
     raw = make_tar(items)
-    if format_ in COMPRESSORS:
-        raw = COMPRESSORS[format_](raw)
-    chunks = [raw[start : start + _CHUNK_SIZE] for start in range(0, len(raw), _CHUNK_SIZE)]
-    rivals = _rivals(format_, raw)
-    with asyncio.Runner() as runner:
-        contenders: dict[str, Callable[[Check], Delivered]] = {
-            "codec": lambda check: _codec(format_, chunks, check),
-            "open_archive": lambda check: runner.run(_open_archive(chunks, check)),
-            **rivals,
-        }
-        seconds = measure({name: Contender(run, expected) for name, run in contenders.items()}, rounds)
-    best = min(rivals, key=seconds.__getitem__)
-    for what in ("codec", "open_archive"):
-        work = f"{format_[1:]} {items.label}"
-        yield Row(
-            work=work if what == "codec" else f"{work}, {what}",
-            what=what,
-            rival="tarfile r|*",
-            settings=best,
-            ours=seconds[what],
-            theirs=seconds[best],
-            items=expected.items,
-            bytes=expected.bytes,
-            rounds=rounds,
-        )
+    if format_ in _COMPRESSIONS:
+        raw = COMPRESSORS[_COMPRESSIONS[format_]](raw)
+    chunks = cut(raw)
+    others = libarchive_reader(raw, "tar") | webdataset_reader(lambda: _OPENERS[format_](io.BytesIO(raw)))
+    yield from rows_of_archive(
+        f"{format_[1:]} {items.label}",
+        items,
+        chunks,
+        lambda check: _codec(format_, chunks, check),
+        rival="tarfile r|*",
+        rivals=_rivals(format_, raw),
+        others=others,
+        rounds=rounds,
+    )
 
 
 def _codec(format_: str, chunks: list[bytes], check: Check) -> Delivered:
-    decoder = TarDecoder()
     pieces = chunks if format_ == ".tar" else _decompress(_DECOMPRESSORS[format_](), chunks)
-    count = size = 0
-    parts: list[bytes | bytearray | memoryview] = []
-    for piece in pieces:
-        decoder.feed(piece)
-        for event in decoder:
-            if isinstance(event, WholeMember):
-                data = event.data
-            elif isinstance(event, MemberData):
-                parts.append(event.data)
-                continue
-            elif isinstance(event, MemberStart):
-                continue
-            else:
-                data = b"".join(parts)
-                parts.clear()
-            count += 1
-            size += len(data)
-            if check:
-                check(data)
-    decoder.feed_eof()
-    return Delivered(count, size)
+    return read_members(TarDecoder(), pieces, check)
 
 
 def _decompress(decompressor: Decompressor, chunks: list[bytes]) -> Iterator[bytes]:
@@ -124,18 +83,6 @@ def _decompress(decompressor: Decompressor, chunks: list[bytes]) -> Iterator[byt
         decompressor.feed(chunk)
         yield from decompressor
     decompressor.feed_eof()
-
-
-async def _open_archive(chunks: list[bytes], check: Check) -> Delivered:
-    count = size = 0
-    async with open_archive(chunks) as archive:
-        async for member in archive:
-            data = await member.read()
-            count += 1
-            size += len(data)
-            if check:
-                check(data)
-    return Delivered(count, size)
 
 
 def _rivals(format_: str, raw: bytes) -> dict[str, Callable[[Check], Delivered]]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,8 @@ import pytest
 # Benchmarks are not installed; what is installed stands before them.
 sys.path.append(str(Path(__file__).parents[1]))
 
-from benchmarks.data import Items
+from benchmarks import rivals
+from benchmarks.data import ZIP_KINDS, Items, make_zip
 from benchmarks.runner import Contender, Delivered, Expected, Row, measure
 from benchmarks.sender import chunk_sizes
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 KEYS = ["work", "what", "rival", "settings", "ratio", "ours", "theirs", "items", "bytes", "rounds"]
+OPTIONAL_KEYS = {"of_curl", "beside", "overhead_ns"}
 
 
 def run(*arguments: str) -> list[str]:
@@ -32,10 +36,10 @@ def run(*arguments: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def run_json(benchmark: str) -> dict[str, dict[str, Any]]:
-    rows = [json.loads(line) for line in run(benchmark, "--json", "--rounds", "1", "--scale", "0.001")]
+def run_json(*benchmarks: str) -> dict[str, dict[str, Any]]:
+    rows = [json.loads(line) for line in run(*benchmarks, "--json", "--rounds", "1", "--scale", "0.001")]
     for row in rows:
-        assert [key for key in row if key != "of_curl"] == KEYS
+        assert [key for key in row if key not in OPTIONAL_KEYS] == KEYS
         assert row["ratio"] > 0
         assert row["ours"] > 0
         assert row["theirs"] > 0
@@ -47,6 +51,14 @@ def run_json(benchmark: str) -> dict[str, dict[str, Any]]:
     return found
 
 
+def check_archive_row(work: str, row: dict[str, Any], beside: set[str]) -> None:
+    assert row["what"] == ("open_archive" if work.endswith("open_archive") else "codec")
+    assert ("overhead_ns" in row) == work.endswith("open_archive")
+    # Others are shown if they are installed.
+    assert set(row.get("beside", ())) <= beside
+    assert all(ratio > 0 for ratio in row.get("beside", {}).values())
+
+
 def test_tar() -> None:
     rows = run_json("tar")
     assert set(rows) == {
@@ -56,11 +68,55 @@ def test_tar() -> None:
         for what in ("", ", open_archive")
     }
     for work, row in rows.items():
-        assert row["what"] == ("open_archive" if work.endswith("open_archive") else "codec")
+        check_archive_row(work, row, {"libarchive-c", "webdataset"})
         assert row["rival"] == "tarfile r|*"
         assert "bufsize=" in row["settings"]
     assert rows["tar 4KiB"]["items"] == 20
     assert rows["tar 4KiB"]["bytes"] == 20 * 4096
+
+
+def test_zip_and_compression_in_one_run() -> None:
+    rows = run_json("zip", "compression")
+    compressions = ["gzip", "lz4", "zstd", "bzip2", "xz"]
+    assert set(rows) == {
+        f"zip {kind} {size}{what}"
+        for kind in ("stored", "stored with descriptors", "deflate", "deflate with descriptors")
+        for size in ("4KiB", "100KiB", "20MiB")
+        for what in ("", ", open_archive")
+    } | set(compressions)
+    assert list(rows)[-5:] == compressions
+    for work, row in rows.items():
+        if work in compressions:
+            assert row["what"] == "codec"
+            assert row["settings"].startswith("read(")
+            assert row["bytes"] >= 1 << 20
+        else:
+            check_archive_row(work, row, {"libarchive-c", "stream-unzip"})
+            assert row["rival"] == "zipfile on the buffered body"
+    assert "stream-unzip" not in rows["zip stored with descriptors 4KiB"].get("beside", ())
+
+
+def test_a_rival_that_is_not_installed_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "stream_unzip", None)
+    rivals._load.cache_clear()
+    assert rivals.stream_unzip_reader([]) == {}
+    assert rivals.stream_unzip_reader([]) == {}
+    assert capsys.readouterr().err.count("stream-unzip is left out") == 1
+    rivals._load.cache_clear()
+
+
+@pytest.mark.parametrize("kind", ZIP_KINDS)
+def test_zips_are_as_their_kind_says(kind: str) -> None:
+    items = Items("", 5000, 3)
+    raw = make_zip(items, kind)
+    method, streamed = ZIP_KINDS[kind]
+    assert raw[6:10] == bytes((8 * streamed, 0, method, 0))
+    assert (raw[14:26] == bytes(12)) == streamed
+    assert raw.count(b"PK\7\x08") == 3 * streamed
+    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+        assert [(info.filename, archive.read(info)) for info in archive.infolist()] == list(items)
 
 
 def test_e2e() -> None:
@@ -79,9 +135,16 @@ def test_e2e() -> None:
 
 
 def test_table() -> None:
-    _, _, heading, *rows = run("tar", "--rounds", "1", "--scale", "0.001", "--only", "tar 4")
+    _, _, heading, *rows = run("tar", "zip", "--rounds", "1", "--scale", "0.001", "--only", "tar 4")
     assert heading.split()[:4] == ["work", "ratio", "ours", "theirs"]
     assert [row[:22].strip() for row in rows] == ["tar 4KiB", "tar 4KiB, open_archive"]
+
+
+def test_an_unknown_benchmark_is_refused() -> None:
+    command = [sys.executable, "-m", "benchmarks", "tar", "nonsense"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+    assert done.returncode == 2
+    assert "nonsense" in done.stderr
 
 
 def contender(*delivered: bytes, says: Delivered | None = None) -> Contender:
@@ -128,7 +191,19 @@ def test_work_not_done_in_a_timed_round_is_an_error() -> None:
 
 
 def test_row() -> None:
-    row = Row(work="w", what="a", rival="r", ours=0.5, theirs=2.0, of_curl=0.25, items=1, bytes=2, rounds=3)
+    row = Row(
+        work="w",
+        what="a",
+        rival="r",
+        ours=0.5,
+        theirs=2.0,
+        of_curl=0.25,
+        beside={"other": 1.5},
+        overhead_ns=40,
+        items=1,
+        bytes=2,
+        rounds=3,
+    )
     assert row.as_dict() == {
         "work": "w",
         "what": "a",
@@ -138,6 +213,8 @@ def test_row() -> None:
         "ours": 0.5,
         "theirs": 2.0,
         "of_curl": 0.25,
+        "beside": {"other": 3.0},
+        "overhead_ns": 40,
         "items": 1,
         "bytes": 2,
         "rounds": 3,
