@@ -252,7 +252,7 @@ async def test_we_read_info_zips(tree: Path, options: list[str], *, streamed: bo
 async def test_info_zip_with_zip64_that_nothing_asks_for(tree: Path) -> None:
     run_tool("zip", "-q", "-r", "-fz", "../a.zip", ".", cwd=tree)
     assert await _read((tree.parent / "a.zip").read_bytes(), ".zip") == FILES
-    # Into a pipe it points to a record that it does not write. Its own unzip, 7z and Python refuse that as well.
+    # Into a pipe it points to a record that it does not write: unzip, 7z and Python refuse that as well.
     with pytest.raises(FormatError, match="offset 4294967295"):
         await _read(run_tool("zip", "-q", "-r", "-fz", "-", ".", cwd=tree), ".zip")
 
