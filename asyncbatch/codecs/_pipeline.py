@@ -179,9 +179,13 @@ class CompressedDecoder:
         """
         self._raise_again()
         self._eof = True
-        self._decompressor.feed_eof()
-        if self._drained:
-            self._container.feed_eof()
+        try:
+            self._decompressor.feed_eof()
+            if self._drained:
+                self._container.feed_eof()
+        except AsyncBatchError as error:
+            self._error = error
+            raise
 
     def _raise_again(self) -> None:
         if self._error is not None:
