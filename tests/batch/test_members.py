@@ -20,7 +20,7 @@ from ..support.batches import FakeObject, FakeSource, request_of, split, tar
 
 pytestmark = pytest.mark.anyio
 
-LARGE = [(name, name.encode() * 3000) for name in "abcd"]
+LARGE = [(name, name.encode() * 6000) for name in "abcd"]
 
 
 def stream(chunk: int = 700, **options: Any) -> tuple[BatchStream, FakeSource]:  # noqa: ANN401
@@ -45,11 +45,11 @@ async def test_members_come_in_chunks(chunk: int) -> None:
             assert all(type(piece) is bytes and piece for piece in chunks)
             assert (len(chunks) > 1) == (chunk == 700)
             seen.append((member.metadata.name, b"".join(chunks)))
-            assert member.metadata.size == 3000
+            assert member.metadata.size == 6000
             assert batch.stats.items == len(seen)
     assert seen == LARGE
     assert source.body.closed
-    assert batch.stats.bytes == 12_000
+    assert batch.stats.bytes == 24_000
 
 
 async def test_members_can_be_read_whole(chunk: int) -> None:
@@ -62,7 +62,7 @@ async def test_what_is_not_read_is_skipped_and_counts(chunk: int) -> None:
     batch, _ = stream(chunk)
     assert [member.metadata.name async for member in batch.members()] == list("abcd")
     assert batch.stats.items == 4
-    assert batch.stats.bytes == 12_000
+    assert batch.stats.bytes == 24_000
 
 
 async def test_what_is_read_in_part_is_skipped_for_the_rest(chunk: int) -> None:
@@ -87,7 +87,7 @@ async def test_whole_items_and_chunks_can_be_mixed(chunk: int) -> None:
 
 async def test_a_member_that_was_left_takes_nothing_from_the_next(chunk: int) -> None:
     """With two items of one name, the one behind could pass for the other."""
-    members = [("a", b"1" * 3000), ("a", b"2" * 3000), ("a", b"3" * 3000), ("a", b"4" * 3000)]
+    members = [("a", b"1" * 6000), ("a", b"2" * 6000), ("a", b"3" * 6000), ("a", b"4" * 6000)]
     batch = BatchStream(FakeSource(split(tar(members), chunk)), request_of("aaaa"))
     left = await anext(batch.members())
     iterator = aiter(left)
@@ -134,10 +134,10 @@ async def test_an_earlier_member_ended_with_the_batch() -> None:
 
 
 async def test_missing_members_are_told(chunk: int) -> None:
-    archive = tar([("gone/a", b""), ("b", b"x" * 3000)])
+    archive = tar([("gone/a", b""), ("b", b"x" * 6000)])
     batch = BatchStream(FakeSource(split(archive, chunk)), request_of("ab", continue_on_err=True))
     seen = [(one.metadata.missing, one.metadata.error, await one.read()) async for one in batch.members()]
-    assert seen == [(True, "gone a", b""), (False, None, b"x" * 3000)]
+    assert seen == [(True, "gone a", b""), (False, None, b"x" * 6000)]
     strict = BatchStream(FakeSource(split(archive, chunk)), request_of("ab"))
     with pytest.raises(ObjectNotFoundError):
         await anext(strict.members())
@@ -155,7 +155,7 @@ async def test_members_keep_the_rules_of_pairing(chunk: int) -> None:
 async def test_a_member_that_is_cut_is_not_delivered() -> None:
     for lost in ([], [TransportError("reset", retryable=True)]):
         for read in ("chunks", "whole", "not at all"):
-            source = FakeSource([*split(tar(LARGE)[:5000], 700), *lost])
+            source = FakeSource([*split(tar(LARGE)[:9000], 700), *lost])
             batch = BatchStream(source, request_of("abcd"))
             members = batch.members()
             assert await (await anext(members)).read() == LARGE[0][1]
