@@ -89,7 +89,9 @@ class ByteInput:
     def unread(self, data: bytes) -> None:
         """Put back bytes that were just read."""
         if data:
-            self._queue.appendleft(self._view)
+            # An empty view would keep the buffer that it was the end of, one for each step of a bomb.
+            if self._view:
+                self._queue.appendleft(self._view)
             self._view = memoryview(data)
             self.offset -= len(data)
 
