@@ -54,6 +54,7 @@ class _Format(NamedTuple):
 _FORMATS: Final = {
     "gzip": _Format(GzipDecompressor, "gzip.GzipFile", lambda file: gzip.GzipFile(fileobj=file), 64),
     "lz4": _Format(Lz4Decompressor, "lz4.frame.LZ4FrameFile", lz4.frame.LZ4FrameFile, 128),
+    "lz4 without checksum": _Format(Lz4Decompressor, "lz4.frame.LZ4FrameFile", lz4.frame.LZ4FrameFile, 128),
     "zstd": _Format(
         ZstdDecompressor,
         "zstandard's stream_reader",

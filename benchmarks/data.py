@@ -36,6 +36,8 @@ _MTIME: Final = 1_700_000_000
 COMPRESSORS: Final[dict[str, Callable[[bytes], bytes]]] = {
     "gzip": lambda raw: gzip.compress(raw, 1, mtime=0),
     "lz4": lambda raw: lz4.frame.compress(raw, content_checksum=True),
+    # As AIStore writes it.
+    "lz4 without checksum": lambda raw: lz4.frame.compress(raw, block_size=lz4.frame.BLOCKSIZE_MAX256KB),
     "zstd": zstandard.ZstdCompressor(level=3, write_checksum=True).compress,
     "bzip2": bz2.compress,
     "xz": lambda raw: lzma.compress(raw, preset=1),

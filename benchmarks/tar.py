@@ -31,10 +31,16 @@ _ITEMS: Final = (
     Items("100KiB", 102_400, 2000),
     Items("20MiB", 20 << 20, 10),
 )
-_COMPRESSIONS: Final = {".tar.gz": "gzip", ".tar.lz4": "lz4", ".tar.zst": "zstd"}
+_COMPRESSIONS: Final = {
+    ".tar.gz": "gzip",
+    ".tar.lz4": "lz4",
+    ".tar.lz4 without checksum": "lz4 without checksum",
+    ".tar.zst": "zstd",
+}
 _DECOMPRESSORS: Final[dict[str, Callable[[], Decompressor]]] = {
     ".tar.gz": GzipDecompressor,
     ".tar.lz4": Lz4Decompressor,
+    ".tar.lz4 without checksum": Lz4Decompressor,
     ".tar.zst": ZstdDecompressor,
 }
 # What stands between the file and tarfile.
@@ -42,6 +48,7 @@ _OPENERS: Final[dict[str, Callable[[IO[bytes]], Any]]] = {
     ".tar": lambda file: file,
     ".tar.gz": lambda file: gzip.GzipFile(fileobj=file),
     ".tar.lz4": lz4.frame.LZ4FrameFile,
+    ".tar.lz4 without checksum": lz4.frame.LZ4FrameFile,
     ".tar.zst": lambda file: zstandard.ZstdDecompressor().stream_reader(file),
 }
 _BUFFER_SIZES: Final = (10_240, 65_536, 262_144)  # the first is tarfile's default
@@ -99,7 +106,7 @@ def _rivals(format_: str, raw: bytes) -> dict[str, Callable[[Check], Delivered]]
             for clear in (False, True)
         }
     found = {
-        f"{format_[5:]} stream, bufsize={size}, members cleared": rival(format_, size)
+        f"{format_[5:].partition(' ')[0]} stream, bufsize={size}, members cleared": rival(format_, size)
         for size in _BUFFER_SIZES[1:]
     }
     if format_ == ".tar.gz":
