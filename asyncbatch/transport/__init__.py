@@ -3,5 +3,17 @@
 from __future__ import annotations
 
 from ._http import DEFAULT_TIMEOUT, Body, open_http_client, public_url, read_body, read_start, send
+from ._proxies import proxy_mounts
+from ._transport import StreamingTransport
 
-__all__ = ["DEFAULT_TIMEOUT", "Body", "open_http_client", "public_url", "read_body", "read_start", "send"]
+__all__ = [
+    "DEFAULT_TIMEOUT",
+    "Body",
+    "StreamingTransport",
+    "open_http_client",
+    "proxy_mounts",
+    "public_url",
+    "read_body",
+    "read_start",
+    "send",
+]

@@ -8,23 +8,27 @@ import httpx
 
 from ..errors import LimitExceededError, UsageError
 from ._errors import translated_errors
+from ._proxies import proxy_mounts
+from ._transport import DEFAULT_LIMITS, STREAM, StreamingTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
 __all__ = ["DEFAULT_TIMEOUT", "Body", "open_http_client", "public_url", "read_body", "read_start", "send"]
 
 # A batch that is assembled before it is sent keeps silent for up to 40 s (AIStore, multipart mode).
 DEFAULT_TIMEOUT: Final = httpx.Timeout(60.0, connect=10.0)
 
-_MAX_CONNECTIONS: Final = 100
-
 
 def open_http_client(*, timeout: httpx.Timeout | float | None) -> httpx.AsyncClient:
-    """Make the client that is used unless the user brings one."""
+    """Make the client that is used unless the user brings one.
+
+    It sends by `StreamingTransport`, or through the proxies that the environment names by httpx's own.
+    """
     return httpx.AsyncClient(
+        transport=StreamingTransport(),
+        mounts=proxy_mounts(DEFAULT_LIMITS),
         timeout=timeout,
-        limits=httpx.Limits(max_connections=_MAX_CONNECTIONS, max_keepalive_connections=_MAX_CONNECTIONS),
         follow_redirects=False,
     )
 
@@ -59,7 +63,10 @@ class Body:
 
     def __init__(self, response: httpx.Response) -> None:
         self._response = response
-        self._chunks = response.aiter_raw()
+        # Of our own transport, past httpx's layers: three generators, which each chunk would pass through.
+        stream: AsyncIterator[bytes] | None = response.extensions.get(STREAM)
+        own = stream is not None and not response.is_stream_consumed
+        self._chunks = stream if own and stream is not None else response.aiter_raw()
         self._what = f"body of {response.request.method} {public_url(response.url)}"
 
     @property
@@ -72,7 +79,11 @@ class Body:
 
     async def __anext__(self) -> bytes:
         with translated_errors(self._what):
-            return await self._chunks.__anext__()
+            try:
+                return await self._chunks.__anext__()
+            except StopAsyncIteration:
+                await self._response.aclose()
+                raise
 
     async def aclose(self) -> None:
         """Close the response, and with it a connection whose body was not read to its end."""

@@ -1,0 +1,238 @@
+"""One connection: a buffer that the loop reads into, and what its reader and writer wait for. No HTTP.
+
+All that was received and not yet consumed lies at the beginning of one buffer, which is used again and
+again. When it holds more than one read's worth, reading pauses, the socket's own buffers fill, and the peer
+has to wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import httpx
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ._framing import BodyDecoder
+    from ._head import Messages, ResponseHead
+
+__all__ = ["Connection"]
+
+_READ_SIZE: Final = 262_144  # bytes; twice as much is not faster, half as much is slower
+# A read behind the beginning of a chunk's line is no reason to pause: the next turn is the consumer's.
+_HIGH_WATER: Final = _READ_SIZE + 8192
+_BUFFER_SIZE: Final = 393_216
+# What TLS may hold undecrypted, one read aside, before it stops reading. The default of the loops is 512 KiB,
+# which would make more than 1 MiB with our buffer and its own.
+_TLS_HIGH_WATER: Final = 16_384
+
+
+class Connection(asyncio.BufferedProtocol):
+    """A connection to a server.
+
+    Attributes:
+        loop: Its event loop.
+        origin: What it leads to; the pool's key.
+        used: Requests that were begun on it.
+        rested: When the last of them ended, by the loop's clock.
+        answered: Whether anything arrived since the last of them began.
+        ended: Whether nothing more will arrive.
+        error: What it broke with, if it did.
+        writable: Whether the peer keeps up with what is written.
+
+    Args:
+        loop: The running one.
+        on_lost: Called if the connection ends, or should, while no request is under way.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_lost: Callable[[Connection], object]) -> None:
+        self.origin: object = None
+        self.rested = 0.0
+        self.used = 0
+        self.answered = False
+        self.ended = False
+        self.error: Exception | None = None
+        self.writable = True
+        self.loop = loop
+        self._on_lost = on_lost
+        self._transport: asyncio.Transport
+        self._made = False
+        self._idle = False
+        self._buffer = bytearray(_BUFFER_SIZE)
+        self._view = memoryview(self._buffer)
+        self._held = 0  # bytes that were received and not consumed
+        self._reading = True
+        self._waiter: asyncio.Future[None] | None = None
+        self._expired: type[httpx.TimeoutException] = httpx.ReadTimeout
+        self._deadline: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    # What the loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See `asyncio.BaseProtocol`."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._made = True
+        if transport.get_extra_info("sslcontext") is not None:
+            # Of every loop's TLS transport, though typeshed does not know of it.
+            cast("Any", transport).set_read_buffer_limits(_TLS_HIGH_WATER)
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
+        """See `asyncio.BufferedProtocol`."""
+        return self._view[self._held : self._held + _READ_SIZE]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """See `asyncio.BufferedProtocol`."""
+        self._held += nbytes
+        self.answered = True
+        if self._held > _HIGH_WATER and self._reading:
+            self._reading = False
+            self._transport.pause_reading()
+        if self._idle:  # nothing was asked, so whatever this is, it is no answer to the next request
+            self._end_now(None)
+        else:
+            self._wake()
+
+    def eof_received(self) -> None:
+        """See `asyncio.BaseProtocol`. The transport then closes: a request needs both directions."""
+        self._end_now(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See `asyncio.BaseProtocol`."""
+        self._end_now(exc)
+
+    def pause_writing(self) -> None:
+        """See `asyncio.BaseProtocol`."""
+        self.writable = False
+
+    def resume_writing(self) -> None:
+        """See `asyncio.BaseProtocol`."""
+        self.writable = True
+        self._wake()
+
+    def _end_now(self, error: Exception | None) -> None:
+        self.ended = True
+        self.error = self.error or error
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._idle:
+            self._idle = False
+            self._on_lost(self)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    # What the exchange calls.
+
+    def begin(self) -> None:
+        """Begin a request: what arrives from now on answers it."""
+        self._idle = False
+        self.used += 1
+        self.answered = False
+
+    def rest(self) -> bool:
+        """End a request that was answered in full, and return whether the connection can take another one."""
+        if self.ended or self._held or not self.writable:
+            return False
+        self._idle = True
+        self.rested = self.loop.time()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        return True
+
+    def is_alive(self) -> bool:
+        """Whether nothing has happened to a resting connection, seen by the loop or not yet."""
+        poll = select.poll()
+        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return not poll.poll(0)
+
+    def abort(self, error: Exception | None = None) -> None:
+        """Close without waiting for anything; a request that is under way fails with `error`."""
+        self._idle = False
+        self._end_now(error)
+        if self._made:
+            self._transport.abort()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether somebody waits."""
+        return self._waiter is not None
+
+    def get_extra_info(self, name: str) -> Any:  # noqa: ANN401 - depends on the name
+        """Return what `asyncio.BaseTransport.get_extra_info` knows, by httpcore's names for it too."""
+        known = {"client_addr": "sockname", "server_addr": "peername"}
+        return self._transport.get_extra_info(known.get(name, name))
+
+    def write(self, parts: list[bytes]) -> None:
+        """Send, or keep for sending; `writable` then tells whether to `wait` before more is written."""
+        if not self.ended:  # uvloop raises, and asyncio logs
+            self._transport.writelines(parts)
+
+    def take_head(self, messages: Messages) -> ResponseHead | None:
+        """Return the head of the response if it has arrived in full."""
+        if not self._held:
+            return None
+        head, consumed = messages.take_head(self._buffer, 0, self._held)
+        self._consume(consumed)
+        return head
+
+    def take_body(self, decoder: BodyDecoder) -> bytes:
+        """Return the payload that has arrived, which may be none."""
+        if not self._held:
+            return b""
+        data, consumed = decoder.decode(self._buffer, 0, self._held)
+        self._consume(consumed)
+        return data
+
+    def _consume(self, consumed: int) -> None:
+        left = self._held - consumed
+        if left and consumed:  # little, but behind a head: part of a chunk's line, or of the trailers
+            self._view[:left] = self._view[consumed : self._held]
+        self._held = left
+        if not self._reading and left <= _HIGH_WATER:
+            self._reading = True
+            if not self.ended:
+                self._transport.resume_reading()
+
+    async def wait(self, seconds: float | None, expired: type[httpx.TimeoutException]) -> None:
+        """Wait until something happens: bytes arrive, the peer takes bytes, or the connection ends.
+
+        A timer is not set for each wait, but only if there is none: when it fires too early, it is set again.
+
+        Raises:
+            httpx.TimeoutException: of the type `expired`, after `seconds` of nothing; None is no limit.
+        """
+        if self.ended:
+            return
+        self._expired = expired
+        self._deadline = None
+        if seconds is not None:
+            self._deadline = self.loop.time() + seconds
+            if self._timer is None or self._timer.when() > self._deadline:
+                self._set_timer(self._deadline)
+        self._waiter = self.loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _set_timer(self, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self.loop.call_at(when, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        if self._waiter is None or self._waiter.done() or self._deadline is None:
+            return
+        if self.loop.time() < self._deadline:
+            self._set_timer(self._deadline)
+        else:
+            self._waiter.set_exception(self._expired("nothing happened for as long as the timeout allows"))

@@ -1,0 +1,179 @@
+"""Where a body ends (RFC 9112, sections 6 and 7): bytes of a buffer in, payload out. Sans-IO.
+
+A decoder is given what has been received and was not consumed yet, as a range of a buffer that it does not
+keep: what it returns is a copy, the only one on the way from the socket.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Protocol
+
+import httpx
+
+__all__ = ["BodyDecoder", "ChunkedDecoder", "LengthDecoder", "UntilCloseDecoder"]
+
+_MAX_LINE: Final = 4096  # bytes of a chunk's line, extensions included
+_MAX_TRAILERS: Final = 65_536  # bytes of the trailer section
+# Lines that are remembered, so that a server cannot make us remember everything.
+_MAX_GUESSES: Final = 64
+_MAX_GUESS: Final = 32
+
+# Section 7.1: digits only, and no more of them than fit into any integer, as others may overflow at.
+# Extensions are ignored, but end at CR, LF and NUL, about which implementations disagree.
+_SIZE: Final = rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n\x00]*)?\r\n"
+_FIRST_LINE: Final = re.compile(_SIZE)
+_LINE: Final = re.compile(rb"\r\n" + _SIZE)
+# RFC 9110, section 5.5. A line that begins with a space, obs-fold, is none.
+_FIELD: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
+
+
+class BodyDecoder(Protocol):
+    """What finds the end of a body.
+
+    Attributes:
+        done: Whether the end was met.
+        trailers: Name, in lower case, and value of the fields behind the body; complete when `done`.
+    """
+
+    done: bool
+    trailers: list[tuple[bytes, bytes]]
+
+    def decode(self, buffer: bytearray, start: int, end: int) -> tuple[bytes, int]:
+        """Return the payload in ``buffer[start:end]``, and where what was not consumed begins.
+
+        Raises:
+            httpx.RemoteProtocolError: if it is malformed.
+        """
+        ...
+
+    def feed_eof(self) -> None:
+        """Tell that nothing more will come.
+
+        Raises:
+            httpx.RemoteProtocolError: if there should be more.
+        """
+        ...
+
+
+class LengthDecoder:
+    """A body of `length` bytes, which may be none."""
+
+    def __init__(self, length: int) -> None:
+        self.done = length == 0
+        self.trailers: list[tuple[bytes, bytes]] = []
+        self._left = length
+
+    def decode(self, buffer: bytearray, start: int, end: int) -> tuple[bytes, int]:
+        """See `BodyDecoder`."""
+        stop = min(end, start + self._left)
+        self._left -= stop - start
+        self.done = self._left == 0
+        return bytes(memoryview(buffer)[start:stop]), stop
+
+    def feed_eof(self) -> None:
+        """See `BodyDecoder`."""
+        raise httpx.RemoteProtocolError(
+            f"the server closed the connection {self._left} bytes before the end of the body"
+        )
+
+
+class UntilCloseDecoder:
+    """A body that ends where the connection does."""
+
+    def __init__(self) -> None:
+        self.done = False
+        self.trailers: list[tuple[bytes, bytes]] = []
+
+    def decode(self, buffer: bytearray, start: int, end: int) -> tuple[bytes, int]:
+        """See `BodyDecoder`."""
+        return bytes(memoryview(buffer)[start:end]), end
+
+    def feed_eof(self) -> None:
+        """See `BodyDecoder`."""
+        self.done = True
+
+
+class ChunkedDecoder:
+    """A body in the chunked transfer coding, and its trailers.
+
+    Servers send thousands of small chunks whose sizes recur, all the same or a few by turns. So what stood
+    behind a chunk of this size the first time, CRLF and the next chunk's line, is what is looked for: one
+    comparison, instead of a search and a conversion. It halves the time for chunks of 2,048 bytes (benchmark
+    `http`).
+    """
+
+    def __init__(self) -> None:
+        self.done = False
+        self.trailers: list[tuple[bytes, bytes]] = []
+        self._size = -1  # of the chunk that has begun, -1 before the first, 0 in the trailers
+        self._left = 0  # of its data
+        self._guesses: dict[
+            int, tuple[bytes, int, int]
+        ] = {}  # by size: what follows, its length, the next size
+
+    def decode(self, buffer: bytearray, start: int, end: int) -> tuple[bytes, int]:
+        """See `BodyDecoder`."""
+        view = memoryview(buffer)
+        parts: list[memoryview] = []
+        keep, follows, guess_of = parts.append, buffer.startswith, self._guesses.get
+        position, size, stop = start, self._size, start + self._left
+        while size:
+            if stop >= end:
+                keep(view[position:end])
+                self._size, self._left = size, stop - end
+                return b"".join(parts), end
+            keep(view[position:stop])
+            guess = guess_of(size)
+            if guess is not None and follows(guess[0], stop, end):
+                position, size = stop + guess[1], guess[2]
+            else:
+                line = self._find_line(buffer, stop, end, size)
+                if line is None:
+                    self._size, self._left = size, 0
+                    return b"".join(parts), stop
+                if len(line[0]) <= _MAX_GUESS and len(self._guesses) < _MAX_GUESSES:
+                    self._guesses[size] = line[0], len(line[0]), line[1]
+                position, size = stop + len(line[0]), line[1]
+            stop = position + size
+        self._size = self._left = 0
+        return b"".join(parts), self._take_trailers(buffer, position, end)
+
+    def feed_eof(self) -> None:
+        """See `BodyDecoder`."""
+        raise httpx.RemoteProtocolError("the server closed the connection before the last chunk's end")
+
+    @staticmethod
+    def _find_line(buffer: bytearray, start: int, end: int, size: int) -> tuple[bytes, int] | None:
+        """Return what stands between two chunks' data, and the size it tells; None if it is not complete."""
+        pattern, ending = (_LINE, b"\r\n") if size > 0 else (_FIRST_LINE, b"")
+        match = pattern.match(buffer, start, min(end, start + _MAX_LINE))
+        if match:
+            return match[0], int(match[1], 16)
+        there = bytes(buffer[start : min(end, start + _MAX_LINE)])
+        if there[: len(ending)] != ending[: len(there)]:
+            raise httpx.RemoteProtocolError(f"no CRLF behind a chunk's data, but {there[:2]!r}")
+        line = there[len(ending) :]
+        if b"\n" in line:
+            raise httpx.RemoteProtocolError(f"malformed line of a chunk: {line[: line.index(10) + 1][:80]!r}")
+        if len(there) == _MAX_LINE:
+            raise httpx.RemoteProtocolError(f"the line of a chunk exceeds {_MAX_LINE} bytes")
+        return None
+
+    def _take_trailers(self, buffer: bytearray, start: int, end: int) -> int:
+        """Read the trailer section if all of it is there; return where what was not consumed begins."""
+        if buffer.startswith(b"\r\n", start, end):
+            self.done = True
+            return start + 2
+        stop = buffer.find(b"\r\n\r\n", start, end)
+        if (end if stop < 0 else stop) - start > _MAX_TRAILERS:
+            raise httpx.RemoteProtocolError(f"the trailers exceed {_MAX_TRAILERS} bytes")
+        if stop < 0:
+            return start
+        for line in bytes(buffer[start:stop]).split(b"\r\n"):
+            field = _FIELD.fullmatch(line)
+            if field is None:
+                raise httpx.RemoteProtocolError(f"malformed trailer field: {line[:80]!r}")
+            self.trailers.append((field[1].lower(), field[2].rstrip(b" \t")))
+        self.done = True
+        return stop + 4
