@@ -9,10 +9,11 @@ from ..codecs._events import MemberData
 from ..codecs._pipeline import open_decoder
 from ..errors import LimitExceededError, UsageError
 from ..limits import DEFAULT_LIMITS
+from ._pipeline import Pipeline, own
 from ._sources import close_source
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from ..codecs._events import Buffer, Event, MemberStart, WholeMember
     from ..codecs._formats import ArchiveFormat
@@ -52,6 +53,7 @@ class EventStream:
         "_closed",
         "_decoder",
         "_ended",
+        "_pipeline",
         "_pulling",
         "current",
         "events",
@@ -70,6 +72,7 @@ class EventStream:
         self._chunks = chunks
         self._decoder = open_decoder(archive_format, source_name=source_name, limits=limits, strict=strict)
         self.max_item_size = limits.max_item_size
+        self._pipeline: Pipeline | None = None  # once there is something to decompress
         self._ended = False
         self._closed = False
         self._pulling = False
@@ -98,20 +101,35 @@ class EventStream:
             return False
         self._pulling = True
         try:
-            chunk = await self._chunks.__anext__()
+            if not self._decoder.decompresses:
+                chunk = await self._chunks.__anext__()
+                self._decoder.feed(own(chunk))
+            if self._decoder.decompresses:  # a first chunk may have told it
+                await self._pull_decompressed()
+            else:
+                self.events = iter(self._decoder)
         except StopAsyncIteration:
             self._ended = True
             self._decoder.feed_eof()
+            self.events = iter(self._decoder)
         except UsageError:  # of the source itself, and not of a second reader, whom our callers let go on
             await self.aclose()
             raise
-        else:
-            # Parts of members are kept until the member is whole: views of a buffer in use would change.
-            self._decoder.feed(chunk if type(chunk) is bytes else bytes(memoryview(chunk)))
         finally:
             self._pulling = False
-        self.events = iter(self._decoder)
         return True
+
+    async def _pull_decompressed(self) -> None:
+        """Renew `events` with what a worker has decoded."""
+        if self._pipeline is None:
+            self._pipeline = Pipeline(self._chunks, self._decoder)
+        step = await self._pipeline.pull()
+        if step is None:
+            self._ended = True
+            self.events = iter(())
+        else:
+            events, error = step
+            self.events = iter(events) if error is None else _then_raise(events, error)
 
     async def collect(self, start: MemberStart | WholeMember) -> bytes:
         """Return all the data of the member whose start was just taken from `events`.
@@ -169,4 +187,11 @@ class EventStream:
         self._closed = True
         self.current = None
         self.events = iter(())
+        if self._pipeline is not None:
+            await self._pipeline.aclose()
         await close_source(self._chunks)
+
+
+def _then_raise(events: Sequence[Event], error: Exception) -> Iterator[Event]:
+    yield from events
+    raise error

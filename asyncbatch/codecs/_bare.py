@@ -58,6 +58,8 @@ class BareDecoder:
         limits: `max_member_size` bounds it.
     """
 
+    decompresses = False
+
     def __init__(self, name: str = NAMELESS, *, limits: Limits = DEFAULT_LIMITS) -> None:
         self._name = name
         self._max_size = limits.max_member_size
@@ -122,6 +124,8 @@ class TarOrBareDecoder:
         limits: Bounds on what is accepted.
         strict: As `TarDecoder` takes it.
     """
+
+    decompresses = False
 
     def __init__(self, source_name: str, *, limits: Limits = DEFAULT_LIMITS, strict: bool = True) -> None:
         self._source_name = source_name

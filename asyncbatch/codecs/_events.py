@@ -127,6 +127,11 @@ class Decoder(Protocol):
     yields the events before it and then raises, and from then on every call raises the same error.
     """
 
+    @property
+    def decompresses(self) -> bool:
+        """Whether there is something to decompress, as far as is known: work better done in a thread."""
+        ...
+
     def feed(self, chunk: Buffer, /) -> None:
         """Give the next bytes of the input."""
         ...

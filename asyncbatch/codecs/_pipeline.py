@@ -80,6 +80,11 @@ class DetectingDecoder:
         self._error: AsyncBatchError | None = None
 
     @property
+    def decompresses(self) -> bool:
+        """Whether the format that was found has something to decompress."""
+        return self._decoder is not None and self._decoder.decompresses
+
+    @property
     def directory(self) -> tuple[ZipRecord, ...] | None:
         """What `ZipDecoder.directory` has, if this is a zip."""
         return getattr(self._decoder, "directory", None)
@@ -134,6 +139,8 @@ class CompressedDecoder:
 
     Decompression happens while iterating: what a chunk expands to is never in memory as a whole.
     """
+
+    decompresses = True
 
     def __init__(self, decompressor: Decompressor, container: Decoder) -> None:
         self._decompressor = decompressor

@@ -124,6 +124,11 @@ class ZipDecoder:
         self._directory: tuple[ZipRecord, ...] | None = None
 
     @property
+    def decompresses(self) -> bool:
+        """Whether members are compressed, those that came so far."""
+        return self._inflated > 0
+
+    @property
     def directory(self) -> tuple[ZipRecord, ...] | None:
         """What the central directory says of each member, in the order of the events; None before its end."""
         delivered = self._delivered
