@@ -56,7 +56,7 @@ def _read_stream(level: int) -> FrameReader:
 class Bzip2Decompressor(StreamDecompressor):
     """A push decompressor for bzip2, of one stream or many. Every checksum is verified.
 
-    Feed it, iterate for the output, and say `feed_eof`.
+    Feed it, iterate for the output, and say `feed_eof`. Zero bytes behind the last stream are padding.
 
     Args:
         limits: `max_total_size` and `max_ratio` bound the output.

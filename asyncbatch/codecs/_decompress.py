@@ -72,7 +72,8 @@ class StreamDecompressor:
         limits: `max_total_size` and `max_ratio` bound the output.
         strict: Whether nothing may stand behind the last frame. False ignores what does, unless it begins as
             a frame.
-        zero_padding: Whether zero bytes may stand there all the same.
+        zero_padding: Whether zero bytes may stand there all the same: who writes records, to a pipe or a
+            tape, fills the last one.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class StreamDecompressor:
         *,
         limits: Limits,
         strict: bool,
-        zero_padding: bool = False,
+        zero_padding: bool = True,
     ) -> None:
         self._limits = limits
         self._input = ByteInput(codec)

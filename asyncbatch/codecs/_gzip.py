@@ -128,7 +128,7 @@ class GzipDecompressor(StreamDecompressor):
     """A push decompressor for gzip, of one member or many.
 
     Feed it, iterate for the output, and say `feed_eof`. CRC-32, length and the header's checksum are
-    verified. Zero bytes behind the last member are padding, as gzip(1) has it.
+    verified. Zero bytes behind the last member are padding.
 
     Args:
         limits: `max_total_size` and `max_ratio` bound the output.
@@ -136,4 +136,4 @@ class GzipDecompressor(StreamDecompressor):
     """
 
     def __init__(self, *, limits: Limits = DEFAULT_LIMITS, strict: bool = True) -> None:
-        super().__init__("gzip", {_MAGIC: _read_member}, limits=limits, strict=strict, zero_padding=True)
+        super().__init__("gzip", {_MAGIC: _read_member}, limits=limits, strict=strict)

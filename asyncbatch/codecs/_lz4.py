@@ -110,8 +110,9 @@ def _refuse_legacy(source: ByteInput) -> Steps[None]:
 class Lz4Decompressor(StreamDecompressor):
     """A push decompressor for LZ4 frames, of one frame or many; skippable frames are skipped.
 
-    Feed it, iterate for the output, and say `feed_eof`. All checksums that a frame has are verified. Legacy
-    frames, and those that need a dictionary, are refused as unsupported.
+    Feed it, iterate for the output, and say `feed_eof`. All checksums that a frame has are verified. Zero
+    bytes behind the last frame are padding. Legacy frames, and those that need a dictionary, are refused as
+    unsupported.
 
     Args:
         limits: `max_total_size` and `max_ratio` bound the output.

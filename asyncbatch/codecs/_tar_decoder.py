@@ -70,6 +70,9 @@ _EXTENSIONS: Final = {
 }
 # The others have none, whatever their size field says (POSIX allows a size on directories, as a quota).
 _KINDS_WITH_DATA: Final = frozenset({"file", "other"})
+# What can be said of one member only. Readers disagree on such global records, Go ignores them: what one
+# takes for data would be a header for the other.
+_NEVER_GLOBAL: Final = ("path", "linkpath", "size")
 _UNSUPPORTED: Final = {
     ord("S"): "a sparse member (old GNU format)",
     ord("M"): "a member continued from another volume",
@@ -540,11 +543,18 @@ class TarDecoder:
                 name = records.get("GNU.sparse.name") or records.get("path")
                 raise _unsupported("a sparse member (PAX)", offset - len(body), name)
             if typeflag == _PAX_GLOBAL:
-                self._update_global(records)
+                self._update_global(records, offset - len(body))
             else:
                 self._local = records  # the last one counts, in GNU tar and in Go; POSIX allows only one
 
-    def _update_global(self, records: dict[str, str]) -> None:
+    def _update_global(self, records: dict[str, str], offset: int) -> None:
+        for key in _NEVER_GLOBAL:
+            if records.get(key):
+                raise FormatError(
+                    f"a global PAX record says {key!r}, which is for one member only",
+                    codec="tar",
+                    offset=offset,
+                )
         self._global = {**self._global, **records}
         size = sum(len(key) + len(value) + _GLOBAL_RECORD_COST for key, value in self._global.items())
         if size > self._limits.max_header_size:

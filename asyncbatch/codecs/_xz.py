@@ -112,4 +112,6 @@ class XzDecompressor(StreamDecompressor):
     def __init__(self, *, limits: Limits = DEFAULT_LIMITS, strict: bool = True) -> None:
         frames: dict[bytes, FrameReader]
         frames = {_MAGIC_BEGINNING: partial(_read_stream, strict=strict), _LEGACY_MAGIC: _refuse_legacy}
-        super().__init__("xz", frames, limits=limits, strict=strict)
+        super().__init__(
+            "xz", frames, limits=limits, strict=strict, zero_padding=False
+        )  # it has rules for that

@@ -137,8 +137,8 @@ class ZstdDecompressor(StreamDecompressor):
     """A push decompressor for Zstandard, of one frame or many; skippable frames are skipped.
 
     Feed it, iterate for the output, and say `feed_eof`. Checksums and content sizes are verified where a
-    frame has them. Frames that need a dictionary or more than `MAX_WINDOW` bytes of history, and those of
-    versions before 0.8, are refused as unsupported.
+    frame has them. Zero bytes behind the last frame are padding. Frames that need a dictionary or more than
+    `MAX_WINDOW` bytes of history, and those of versions before 0.8, are refused as unsupported.
 
     Args:
         limits: `max_total_size` and `max_ratio` bound the output.

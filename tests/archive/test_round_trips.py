@@ -220,13 +220,10 @@ async def test_we_read_bsdtars(tree: Path, option: str, form: str, kind: str) ->
 
 @pytest.mark.parametrize("option", ["--gzip", "--lz4", "--zstd", "--bzip2", "--xz"])
 async def test_bsdtar_fills_the_last_record_of_a_pipe(tree: Path, option: str) -> None:
-    """Zeros behind a compressed stream: gzip and xz know of them, for the others they are garbage."""
+    """Zeros behind a compressed stream are no garbage."""
     data = run_tool("bsdtar", option, "-cf", "-", ".", cwd=tree)
     assert len(data) % 10_240 == 0
-    assert await _read(data, None, strict=option in {"--gzip", "--xz"}) == FILES
-    if option in {"--lz4", "--zstd", "--bzip2"}:
-        with pytest.raises(FormatError, match="trailing garbage"):
-            await _read(data, None)
+    assert await _read(data, None) == FILES
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,9 @@ STRICTER_THAN_GO = {
     "sparse-pax-1.0": "sparse members are not expanded",
     "sparse-pax-unknown-version": "Go takes the map, or the condensed data, for the file",
     "sparse-star": "Go takes the condensed data for the file",
+    "pax-global-size": "Go ignores it, others do not: each would see other members",
+    "pax-global-path": "Go ignores it, others do not",
+    "pax-global-linkpath": "Go ignores it, others do not",
 }
 # Of the fields of a fixed header only name, size and type are parsed before they are asked for.
 LAZIER_THAN_GO = {"number-mode-not-octal"}
@@ -224,6 +227,9 @@ REFUSED: dict[str, tuple[type[FormatError], int, str, str | None]] = {
     "pax-size-negative": (FormatError, 1536, "size='-1' is not a decimal", None),
     "pax-mtime-bad": (FormatError, 1536, "'yesterday' is not a PAX time", None),
     "pax-global-bad": (FormatError, 1536, "malformed PAX record", None),
+    "pax-global-size": (FormatError, 1536, "a global PAX record says 'size'", None),
+    "pax-global-path": (FormatError, 1536, "a global PAX record says 'path'", None),
+    "pax-global-linkpath": (FormatError, 1536, "a global PAX record says 'linkpath'", None),
     "sparse-gnu-old": (UnsupportedFormatError, 0, "sparse member (old GNU format)", "sparse.bin"),
     "sparse-pax-0.0": (UnsupportedFormatError, 512, "sparse member (PAX)", None),
     "sparse-pax-0.1": (UnsupportedFormatError, 512, "sparse member (PAX)", "sparse.bin"),

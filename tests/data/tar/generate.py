@@ -248,6 +248,19 @@ VECTORS = {
     + member(b"d", b"four")
     + END,
     "pax-global-alone": pax((b"comment", b"an empty repository"), typeflag=b"g") + END,
+    # What follows is another member for those who take the size as said, and data for those who do not.
+    "pax-global-size": FIRST
+    + pax((b"size", b"1024"), typeflag=b"g")
+    + member(b"a", b"data")
+    + member(b"hidden", b"")
+    + LAST
+    + END,
+    "pax-global-path": FIRST + pax((b"path", b"other"), typeflag=b"g") + member(b"a", b"data") + LAST + END,
+    "pax-global-linkpath": FIRST
+    + pax((b"linkpath", b"/etc/passwd"), typeflag=b"g")
+    + member(b"a", b"data")
+    + LAST
+    + END,
     "pax-global-bad": FIRST + pax(b"garbage\n", typeflag=b"g") + LAST + END,
     # -- sparse members -----------------------------------------------------------------------------------
     "sparse-star": FIRST
