@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CHUNKINGS", "body", "running_sender"]
 
-# Sizes of the chunks, by turns. The last three are what AIStore cuts batches of objects of 1 KiB, of 10 KiB, and
-# of 100 KiB and more into.
+# Sizes of the chunks, by turns. The last three are what AIStore cuts batches of objects of 1 KiB, 10 KiB and
+# more into.
 CHUNKINGS: Final[dict[str, tuple[int, ...]]] = {
     "64KiB": (65_536,),
     "4KiB": (4096,),

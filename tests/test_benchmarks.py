@@ -18,6 +18,7 @@ sys.path.append(str(Path(__file__).parents[1]))
 
 from benchmarks import rivals
 from benchmarks.data import ZIP_KINDS, Items, make_zip
+from benchmarks.http_sender import CHUNKINGS
 from benchmarks.runner import Contender, Delivered, Expected, Row, measure
 from benchmarks.sender import chunk_sizes
 
@@ -117,6 +118,18 @@ def test_zips_are_as_their_kind_says(kind: str) -> None:
     assert raw.count(b"PK\7\x08") == 3 * streamed
     with zipfile.ZipFile(io.BytesIO(raw)) as archive:
         assert [(info.filename, archive.read(info)) for info in archive.infolist()] == list(items)
+
+
+def test_http() -> None:
+    rows = run_json("http")
+    nginx = {"http nginx length", "http nginx TLS"}
+    plain = {work for work in rows if "," not in work}
+    assert plain - nginx == {"http length", *(f"http chunks {name}" for name in CHUNKINGS)}
+    assert not nginx.intersection(plain) or nginx <= plain  # if it is installed
+    assert set(rows) == plain | {f"{work}, aiohttp" for work in plain}
+    for work, row in rows.items():
+        assert row["what"] == "StreamingTransport"
+        assert row["rival"].split()[0] == ("aiohttp" if work.endswith("aiohttp") else "httpx")
 
 
 def test_e2e() -> None:

@@ -204,13 +204,12 @@ class Connection(asyncio.BufferedProtocol):
     async def wait(self, seconds: float | None, expired: type[httpx.TimeoutException]) -> None:
         """Wait until something happens: bytes arrive, the peer takes bytes, or the connection ends.
 
-        A timer is not set for each wait, but only if there is none: when it fires too early, it is set again.
+        Not to be called once it has ended. A timer is not set for each wait, but only if there is none: when
+        it fires too early, it is set again.
 
         Raises:
             httpx.TimeoutException: of the type `expired`, after `seconds` of nothing; None is no limit.
         """
-        if self.ended:
-            return
         self._expired = expired
         self._deadline = None
         if seconds is not None:

@@ -61,13 +61,13 @@ class Exchange:
                 cancellation.
         """
         self._connection.begin()
+        # With a body that is there it goes out in one piece; the first chunk of a stream may be long in coming.
+        head_alone = not isinstance(self._body, httpx.ByteStream)
+        head_parts = [self._messages.head]
         async with traced(self._trace, "http11.send_request_headers"):
-            unsent = [self._messages.head]
-            if not isinstance(self._body, httpx.ByteStream):  # its first chunk may be long in coming
-                self._connection.write(unsent)
-                unsent = []
+            self._connection.write(head_parts if head_alone else [])
         async with traced(self._trace, "http11.send_request_body"):
-            refused = await self._send_body(unsent)
+            refused = await self._send_body([] if head_alone else head_parts)
         async with traced(self._trace, "http11.receive_response_headers") as result:
             head = refused or await self._receive_head()
             result["return_value"] = head[:4]

@@ -13,7 +13,8 @@ __all__ = ["proxy_mounts"]
 def proxy_mounts(limits: httpx.Limits) -> dict[str, httpx.AsyncBaseTransport | None]:
     """Return mounts for `httpx.AsyncClient` that send through the environment's proxies.
 
-    ``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` count, and what macOS and Windows set. What is not to pass through a proxy is left to the client's ``transport``.
+    ``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` count, and what macOS and Windows set.
+    What is not to pass through a proxy is left to the client's ``transport``.
 
     Args:
         limits: For each of them: how many connections there may be.
