@@ -61,7 +61,7 @@ class Exchange:
                 cancellation.
         """
         self._connection.begin()
-        # With a body that is there it goes out in one piece; the first chunk of a stream may be long in coming.
+        # It goes out with a body that is there; the first chunk of a stream may be long in coming.
         head_alone = not isinstance(self._body, httpx.ByteStream)
         head_parts = [self._messages.head]
         async with traced(self._trace, "http11.send_request_headers"):
