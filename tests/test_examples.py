@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -58,6 +59,10 @@ RUNS: Final[dict[str, tuple[list[str], list[str]]]] = {
     ),
     "extract_download.py": (["out"], ["5 files, 50000 bytes"]),
     "list_tar.py": (["given.tar"], ["file                 5 a", "file             70000 b"]),
+    "zip_to_tar.py": (
+        ["given.zip", "out.tar.zst"],
+        ["a: 5000 bytes, ", "b: 5 bytes, 7 in the zip"],
+    ),
     "server_in_a_test.py": ([], ["1 passed"]),
 }
 
@@ -84,6 +89,9 @@ async def test_an_example_runs(name: str, url: str, tmp_path: Path) -> None:
     encoder = TarEncoder()
     tar = encoder.encode("a", bytes(5)) + encoder.encode("b", bytes(70_000)) + encoder.finish()
     await anyio.Path(tmp_path, "given.tar").write_bytes(tar)
+    with zipfile.ZipFile(tmp_path / "given.zip", "w", zipfile.ZIP_DEFLATED) as given:
+        given.writestr("a", bytes(5000))
+        given.writestr("b", b"12345")
     runner = ["-m", "pytest", "-p", "no:cacheprovider"] if "test" in name else ["-W", "error"]
     result = await anyio.run_process(
         [sys.executable, *runner, str(EXAMPLES / name), *arguments],
