@@ -27,7 +27,12 @@ async def dial(host: str, port: int, *, local_address: str | None) -> socket.soc
         OSError: if none does; that of the last one.
     """
     loop = asyncio.get_running_loop()
-    waiting = _alternate(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    try:
+        # An address needs no look-up, and so no thread for it.
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except OSError:
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    waiting = _alternate(found)
     attempts: set[asyncio.Task[socket.socket]] = set()
     error: BaseException | None = None
     try:

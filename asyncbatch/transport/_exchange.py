@@ -196,6 +196,8 @@ class ResponseStream(httpx.AsyncByteStream):
         """Return the next chunk, which is empty only at the end."""
         connection, body = self._connection, self._body
         while not (data := connection.take_body(body)) and not body.done:
+            if self._release is None:  # by another task, meanwhile
+                raise httpx.StreamClosed
             if connection.ended:
                 if connection.error is not None:
                     raise _network_error(httpx.ReadError, connection.error)

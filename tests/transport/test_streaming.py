@@ -208,6 +208,17 @@ async def test_a_second_reader_is_refused(client: httpx.AsyncClient) -> None:
             first.cancel()
 
 
+async def test_closing_a_response_wakes_the_task_that_reads_it(client: httpx.AsyncClient) -> None:
+    async with RawServer(_stalling(head(200, Content_Length="2"))) as server, nothing_left_open():
+        response = await client.send(client.build_request("GET", server.url), stream=True)
+        reading = asyncio.ensure_future(anext(response.extensions[STREAM]))
+        await asyncio.sleep(0)
+        await response.aclose()
+        with pytest.raises(httpx.StreamClosed):
+            await reading
+        await until(lambda: server.open == 0)
+
+
 async def test_unix_sockets(tmp_path: Path) -> None:
     path = tmp_path / "socket"
     async with RawServer(answering(reply(200, b"unix")), uds=path), nothing_left_open():
