@@ -120,10 +120,18 @@ class RemoteError(AsyncBatchError):
         message: The server's own words.
         url: What was asked, without query.
         retryable: Whether the same request may succeed later.
+        retry_after: Seconds after which, if the server said so.
     """
 
     def __init__(
-        self, *, status: int, message: str, code: str = "", url: str = "", retryable: bool = False
+        self,
+        *,
+        status: int,
+        message: str,
+        code: str = "",
+        url: str = "",
+        retryable: bool = False,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(
             f"HTTP {status}{f' {code}' if code else ''}{f' from {url}' if url else ''}: {message}"
@@ -133,6 +141,7 @@ class RemoteError(AsyncBatchError):
         self.message = message
         self.url = url
         self.retryable = retryable
+        self.retry_after = retry_after
 
 
 class _NamedRemoteError(RemoteError):
@@ -151,10 +160,18 @@ class _NamedRemoteError(RemoteError):
         code: str = "",
         url: str = "",
         retryable: bool = False,
+        retry_after: float | None = None,
         name: str | None = None,
         bucket: str | None = None,
     ) -> None:
-        super().__init__(status=status, message=message, code=code, url=url, retryable=retryable)
+        super().__init__(
+            status=status,
+            message=message,
+            code=code,
+            url=url,
+            retryable=retryable,
+            retry_after=retry_after,
+        )
         self.name = name
         self.bucket = bucket
 

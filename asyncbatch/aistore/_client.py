@@ -10,7 +10,7 @@ from ..batch import BatchStream, make_request
 from ..errors import UsageError
 from ..limits import DEFAULT_LIMITS
 from ..loader import BatchLoader
-from ..transport import DEFAULT_TIMEOUT, open_http_client, public_url
+from ..transport import DEFAULT_RETRY, DEFAULT_TIMEOUT, open_http_client, public_url
 from ._batch import GetBatchSource
 from ._bucket import Bucket
 from ._http import Connection
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from ..batch import BatchOptions, BatchRequest, ObjectRef
     from ..limits import Limits
+    from ..transport import RetryPolicy
 
 __all__ = ["Client"]
 
@@ -39,6 +40,7 @@ class Client(AsyncCloseable):
         timeout: Seconds for connecting, reading, writing and waiting for a connection, each; or an
             `httpx.Timeout`; or None for no limit. By default 10 s to connect, 60 s for the rest.
         limits: Bounds on what is accepted.
+        retry: When a request that failed is sent again; ``RetryPolicy(max_attempts=1)`` for never.
         http_client: An `httpx.AsyncClient` to be used instead of one of our own, as it is; it stays open, and
             `timeout` is its own affair.
 
@@ -52,6 +54,7 @@ class Client(AsyncCloseable):
         *,
         timeout: float | httpx.Timeout | None = DEFAULT_TIMEOUT,
         limits: Limits = DEFAULT_LIMITS,
+        retry: RetryPolicy = DEFAULT_RETRY,
         http_client: httpx.AsyncClient | None = None,
     ) -> None:
         endpoint = endpoint or os.environ.get("AIS_ENDPOINT")
@@ -60,7 +63,7 @@ class Client(AsyncCloseable):
         self._own_http = None if http_client is not None else open_http_client(timeout=timeout)
         http = http_client or self._own_http
         assert http is not None  # noqa: S101 - for the type checker: one of the two is there
-        self._connection = Connection(endpoint, http, limits=limits)
+        self._connection = Connection(endpoint, http, limits=limits, retry=retry)
         self._source = GetBatchSource(self._connection)
         self._limits = limits
 

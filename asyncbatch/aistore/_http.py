@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+import time
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import httpx
 
 from ..errors import RemoteError, TransportError, UsageError
-from ..transport import public_url, read_body, read_start, send
+from ..transport import parse_retry_after, public_url, read_body, read_start, retried, send
 from .wire import parse_error
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable
+    from collections.abc import AsyncIterable, Awaitable, Callable
 
     from ..limits import Limits
+    from ..transport import RetryPolicy
     from .wire import WireRequest
 
 __all__ = ["Connection"]
 
+_T = TypeVar("_T")
+
 _REDIRECTS: Final = frozenset({301, 302, 307, 308})
 # A proxy sends to a target; a proxy that is not the primary may send to the primary first.
 _MAX_REDIRECTS: Final = 2
+# Doing them twice is doing them once. DELETE would be, but for its answer: what is gone cannot be found.
+_IDEMPOTENT: Final = frozenset({"GET", "HEAD", "PUT"})
 _MAX_ERROR_BODY: Final = 65_536  # bytes; what is behind them says nothing more
 
 
@@ -35,12 +41,13 @@ class Connection:
         endpoint: URL of a proxy.
         http: What sends.
         limits: Bounds on what is held in memory.
+        retry: When to try again.
 
     Raises:
         UsageError: if the endpoint is no http or https URL.
     """
 
-    def __init__(self, endpoint: str, http: httpx.AsyncClient, *, limits: Limits) -> None:
+    def __init__(self, endpoint: str, http: httpx.AsyncClient, *, limits: Limits, retry: RetryPolicy) -> None:
         try:
             url = httpx.URL(endpoint)
             usable = _is_usable(url)
@@ -50,6 +57,7 @@ class Connection:
             raise UsageError(f"endpoint {endpoint!r}: it is like http://localhost:8080")
         self.endpoint = url.copy_with(query=None, fragment=None)
         self.limits = limits
+        self._retry = retry
         self._http = http
         self._loop: asyncio.AbstractEventLoop | None = None  # that of the first request
 
@@ -57,9 +65,16 @@ class Connection:
         """Send a request and return its answer, the body still to be read and the response to be closed.
 
         Raises:
-            RemoteError: if the answer is an error.
+            RemoteError: if the answer is an error, after all that the retry policy allows.
             TransportError: if there is none.
         """
+        return await self._retried(request, lambda: self._open(request))
+
+    async def _retried(self, request: WireRequest, attempt: Callable[[], Awaitable[_T]]) -> _T:
+        what = f"{request.method} {public_url(self._url(request))}"
+        return await retried(attempt, self._retry, what=what, idempotent=request.method in _IDEMPOTENT)
+
+    async def _open(self, request: WireRequest) -> httpx.Response:
         response = await self._send(self._make(request, self._url(request), request.body))
         for _ in range(_MAX_REDIRECTS):
             if response.status_code not in _REDIRECTS:
@@ -76,7 +91,10 @@ class Connection:
             LimitExceededError: if the body is larger than `max_item_size`.
             RemoteError, TransportError: as `open` does.
         """
-        response = await self.open(request)
+        return await self._retried(request, lambda: self._read(request))
+
+    async def _read(self, request: WireRequest) -> tuple[httpx.Response, bytes]:
+        response = await self._open(request)
         maximum = self.limits.max_item_size
         return response, await read_body(response, maximum=maximum, what=f"answer to {request.path}")
 
@@ -91,8 +109,16 @@ class Connection:
             size: Bytes of the body if it is a stream of known length.
 
         Raises:
-            RemoteError, TransportError: as `open` does.
+            RemoteError, TransportError: as `open` does. A stream is read once, and so is not sent again.
         """
+        if isinstance(body, bytes):
+            await self._retried(request, lambda: self._upload(request, body, None))
+        else:
+            await self._upload(request, body, size)
+
+    async def _upload(
+        self, request: WireRequest, body: bytes | AsyncIterable[bytes], size: int | None
+    ) -> None:
         url = self._url(request)
         response = await self._send(self._make(request, url, b""))
         if response.status_code in _REDIRECTS:
@@ -155,6 +181,7 @@ class Connection:
             url=public_url(response.url),
             name=request.name,
             bucket=request.bucket,
+            retry_after=parse_retry_after(response.headers.get("retry-after"), now=time.time()),
         )
 
 

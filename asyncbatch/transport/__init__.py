@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from ._http import DEFAULT_TIMEOUT, Body, open_http_client, public_url, read_body, read_start, send
 from ._proxies import proxy_mounts
+from ._retry import DEFAULT_RETRY, RetryPolicy, parse_retry_after
+from ._retrying import retried
 from ._transport import StreamingTransport
 
 __all__ = [
+    "DEFAULT_RETRY",
     "DEFAULT_TIMEOUT",
     "Body",
+    "RetryPolicy",
     "StreamingTransport",
     "open_http_client",
+    "parse_retry_after",
     "proxy_mounts",
     "public_url",
     "read_body",
     "read_start",
+    "retried",
     "send",
 ]

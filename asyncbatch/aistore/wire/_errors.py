@@ -31,6 +31,7 @@ def parse_error(
     url: str,
     name: str | None = None,
     bucket: str | None = None,
+    retry_after: float | None = None,
 ) -> RemoteError:
     """Make the error that an answer of status 400 or more stands for.
 
@@ -41,6 +42,7 @@ def parse_error(
         url: What was asked, without query.
         name: The object concerned, if it is one.
         bucket: The bucket concerned, if it is one.
+        retry_after: Seconds to wait, if the answer says so.
     """
     facts = _parse_json(headers.get("hdr-error") or body)
     code = str(facts.get("tcode") or "")
@@ -53,8 +55,8 @@ def parse_error(
     if status in {401, 403}:
         return AuthenticationError(**about, name=name, bucket=bucket)
     if status in {429, 503}:
-        return OverloadedError(**about, retryable=True, name=name, bucket=bucket)
-    return RemoteError(**about, retryable=status in _RETRYABLE)
+        return OverloadedError(**about, retryable=True, retry_after=retry_after, name=name, bucket=bucket)
+    return RemoteError(**about, retryable=status in _RETRYABLE, retry_after=retry_after)
 
 
 def _parse_json(text: str | bytes) -> dict[str, Any]:
