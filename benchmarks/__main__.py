@@ -19,6 +19,7 @@ _BENCHMARKS: Final = {
     "tar": "tar archives in memory, beside tarfile",
     "zip": "zip archives in memory, beside zipfile",
     "compression": "decompressors alone, beside the usual readers of streams",
+    "stalls": "how long the event loop stands still while a compressed archive is read",
     "http": "bodies over loopback, beside httpx, aiohttp and curl",
     "e2e": "batches from a sender over loopback, beside the official SDK",
 }

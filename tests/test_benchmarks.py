@@ -76,6 +76,13 @@ def test_tar() -> None:
     assert rows["tar 4KiB"]["bytes"] == 20 * 4096
 
 
+def test_stalls() -> None:
+    rows = run_json("stalls")
+    formats = ("tar.gz", "tar.lz4", "tar.zst", "tar.bz2", "tar.xz")
+    assert set(rows) == {f"stalls {name} {size}" for name in formats for size in ("4KiB", "100KiB")}
+    assert {row["rival"] for row in rows.values()} == {"decoded in place"}
+
+
 def test_zip_and_compression_in_one_run() -> None:
     rows = run_json("zip", "compression")
     compressions = ["gzip", "lz4", "lz4 without checksum", "zstd", "bzip2", "xz"]
