@@ -101,11 +101,12 @@ class EventStream:
             return False
         self._pulling = True
         try:
-            if not self._decoder.decompresses:
+            fed = not self._decoder.decompresses
+            if fed:
                 chunk = await self._chunks.__anext__()
                 self._decoder.feed(own(chunk))
             if self._decoder.decompresses:  # a first chunk may have told it
-                await self._pull_decompressed()
+                await self._pull_decompressed(fed=fed)
             else:
                 self.events = iter(self._decoder)
         except StopAsyncIteration:
@@ -119,10 +120,10 @@ class EventStream:
             self._pulling = False
         return True
 
-    async def _pull_decompressed(self) -> None:
+    async def _pull_decompressed(self, *, fed: bool) -> None:
         """Renew `events` with what a worker has decoded."""
         if self._pipeline is None:
-            self._pipeline = Pipeline(self._chunks, self._decoder)
+            self._pipeline = Pipeline(self._chunks, self._decoder, fed=fed)
         step = await self._pipeline.pull()
         if step is None:
             self._ended = True
@@ -188,7 +189,7 @@ class EventStream:
         self.current = None
         self.events = iter(())
         if self._pipeline is not None:
-            await self._pipeline.aclose()
+            self._pipeline.close()
         await close_source(self._chunks)
 
 

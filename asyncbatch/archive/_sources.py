@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ..codecs._bare import NAMELESS
 from ..errors import UsageError
+from ._pipeline import own
 from ._threads import in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
+    from typing import Self
 
     from ..codecs._events import Buffer
 
@@ -37,7 +39,7 @@ def iterate_source(source: object) -> AsyncIterator[Any]:
     if isinstance(source, str | os.PathLike):
         return _read_file(source)
     if isinstance(source, bytes | bytearray | memoryview):
-        return _slice(memoryview(source).cast("B"))
+        return _Iterable(_slice(memoryview(source).cast("B")))
     if isinstance(source, AsyncIterable):
         return aiter(source)
     # A file is an iterable of lines, and its read() would block the event loop.
@@ -45,7 +47,7 @@ def iterate_source(source: object) -> AsyncIterator[Any]:
         raise UsageError(
             f"cannot read an archive from {type(source).__name__}: pass a path, bytes or an iterable of bytes"
         )
-    return _iterate(source)
+    return _Iterable(source)
 
 
 async def close_source(chunks: object) -> None:
@@ -77,11 +79,33 @@ async def _read_file(path: str | os.PathLike[str]) -> AsyncIterator[bytes]:
             yield chunk
 
 
-async def _slice(data: memoryview) -> AsyncIterator[memoryview]:
+def _slice(data: memoryview) -> Iterator[memoryview]:
     for start in range(0, len(data), _READ_SIZE):
         yield data[start : start + _READ_SIZE]
 
 
-async def _iterate(chunks: Iterable[Buffer]) -> AsyncIterator[Buffer]:
-    for chunk in chunks:
-        yield chunk
+class _Iterable:
+    """An iterable of chunks as an async iterator, which never has to be waited for."""
+
+    def __init__(self, chunks: Iterable[Buffer]) -> None:
+        self._chunks = iter(chunks)
+        self._error: Exception | None = None  # that was met ahead of its turn
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Buffer:
+        if self._error is not None:
+            raise self._error
+        for chunk in self._chunks:
+            return chunk
+        raise StopAsyncIteration
+
+    def take_ready(self) -> Buffer | None:
+        """Return the next chunk; None at the end, and where the iterable raised."""
+        try:
+            for chunk in self._chunks:
+                return own(chunk)
+        except Exception as error:  # noqa: BLE001 - it is raised in its turn
+            self._error = error
+        return None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from anyio import CancelScope
@@ -12,7 +14,7 @@ from anyio import CancelScope
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["in_thread"]
+__all__ = ["decoding_threads", "in_thread"]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -34,3 +36,16 @@ async def in_thread(function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.
                     await asyncio.wait([work])
         work.exception()  # nobody else will ask for it
         raise
+
+
+@cache
+def decoding_threads() -> ThreadPoolExecutor:
+    """Return the threads that decode: as many as there are processors.
+
+    They are not the event loop's, which may all be waiting for what is to be decoded.
+    """
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="asyncbatch-decode")
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - on Windows, where nothing forks
+    os.register_at_fork(after_in_child=decoding_threads.cache_clear)  # a child has none of the threads

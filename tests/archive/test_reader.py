@@ -19,7 +19,7 @@ from asyncbatch import (
     UsageError,
     open_archive,
 )
-from asyncbatch.archive import Archive
+from asyncbatch.archive import Archive, ArchiveMember
 from asyncbatch.archive._events import EventStream
 from asyncbatch.codecs import MemberData, MemberEnd, MemberStart, TarEncoder
 
@@ -273,6 +273,22 @@ async def test_a_second_reader_is_refused_and_the_first_goes_on(attempt: Any) ->
         gate.set()
     assert b"".join(chunks) == BIG
     assert [member.name async for member in archive] == ["empty", "z.txt"]
+
+
+@pytest.mark.parametrize("read", [ArchiveMember.read, lambda member: anext(aiter(member))])
+async def test_a_member_that_is_being_skipped_cannot_be_read(read: Any) -> None:  # noqa: ANN401
+    source = Source([*chop(TAR, 512)[:4], ...])
+    archive = open_archive(source)
+    await anext(archive)
+    member = await anext(archive)
+    skipping = asyncio.ensure_future(anext(archive))
+    await source.waiting.wait()
+    with pytest.raises(UsageError, match="one consumer"):
+        await read(member)
+    assert source.closed == 0
+    skipping.cancel()
+    await asyncio.wait([skipping])
+    assert source.closed == 1
 
 
 # -- closing -------------------------------------------------------------------------------------------------
