@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..codecs._formats import format_of_mime
 from ..transport import Body
-from .wire import check_batch, encode_batch, fault_of, member_name
+from .wire import check_batch, encode_batch, fault_of, member_names
 
 if TYPE_CHECKING:
     from ..batch import BatchRequest
@@ -42,9 +42,7 @@ class GetBatchAnswer:
         self.archive_format = archive_format
         self._entries = request.entries
         self._only_obj_name = request.only_obj_name
-        self.member_names = [
-            member_name(entry, only_obj_name=request.only_obj_name) for entry in request.entries
-        ]
+        self.member_names = member_names(request.entries, only_obj_name=request.only_obj_name)
 
     def fault(self, position: int, member_name: str) -> RemoteError | None:
         """Return the error that a member of another name stands for, or None if it stands for none."""

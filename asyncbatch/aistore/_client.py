@@ -134,7 +134,7 @@ class Client(AsyncCloseable):
         """
         if isinstance(bucket, str):
             bucket = self.bucket(bucket)
-        made = make_request(request, bucket, options, Bucket.object)
+        made = make_request(request, bucket, options)
         return BatchStream(self._source, made, limits=self._limits)
 
     def batch_loader(self) -> BatchLoader:

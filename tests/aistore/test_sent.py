@@ -12,6 +12,7 @@ import pytest
 from asyncbatch import (
     BatchRequest,
     BucketNotFoundError,
+    IncompleteBatchError,
     OverloadedError,
     RemoteError,
     TransportError,
@@ -166,6 +167,15 @@ async def test_a_batch_request_in_full() -> None:
             {"objname": "start", **where, "start": 0, "length": 7},
         ],
     }
+
+
+async def test_entries_that_are_names_alone_are_written_as_any_others() -> None:
+    names = ["a", 'quote"', "back\\slash", "tab\t", "\x7f", "\u00e9\U0001f4a7", ".hidden/~/x", '""', "a"]
+    async with WireServer(chunked(b"")) as server, Client(server.url) as client:
+        with pytest.raises(IncompleteBatchError):
+            await client.get_batch(names, bucket='b""').read_all()
+    wanted = [{"objname": name, "bucket": 'b""', "provider": "ais"} for name in names]
+    assert json.loads(server.asked[0].body)["in"] == wanted
 
 
 @pytest.mark.parametrize(

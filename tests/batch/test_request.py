@@ -12,10 +12,6 @@ from asyncbatch.batch import BatchStream, Entry, make_request
 from ..support.batches import FakeBucket, FakeObject, FakeSource, request_of
 
 
-def make_object(bucket: Any, name: str) -> FakeObject:  # noqa: ANN401 - any bucket
-    return FakeObject(name, bucket)
-
-
 def test_a_request_has_the_defaults_of_the_documentation() -> None:
     request = BatchRequest()
     assert request.output_format == ".tar"
@@ -112,35 +108,49 @@ def test_a_batch_takes_a_copy_when_it_is_made() -> None:
 
 def test_a_request_is_taken_as_it_is() -> None:
     request = request_of(["a"])
-    assert make_request(request, None, {}, make_object) is request
+    assert make_request(request, None, {}) is request
 
 
 def test_options_beside_a_request_are_refused() -> None:
     for bucket, options in ((FakeBucket(), {}), (None, {"streaming": True})):
         with pytest.raises(UsageError, match="have no effect beside it"):
-            make_request(request_of([]), bucket, options, make_object)  # type: ignore[arg-type]
+            make_request(request_of([]), bucket, options)  # type: ignore[arg-type]
 
 
 def test_names_and_objects_make_a_request() -> None:
     elsewhere = FakeObject("y", FakeBucket("c"))
-    request = make_request(["x", elsewhere], FakeBucket(), {"continue_on_err": True}, make_object)
+    request = make_request(["x", elsewhere], FakeBucket(), {"continue_on_err": True})
     assert [(entry.bucket, entry.name) for entry in request.entries] == [("b", "x"), ("c", "y")]
     assert request.continue_on_err
 
 
 def test_a_name_without_a_bucket_is_refused() -> None:
     with pytest.raises(UsageError, match="in which bucket=") as caught:
-        make_request([FakeObject("x"), "y"], None, {}, make_object)
+        make_request([FakeObject("x"), "y"], None, {})
     assert caught.value.index == 1
 
 
 def test_one_name_in_place_of_a_list_is_refused() -> None:
     with pytest.raises(UsageError, match=r"ask for \['name'\]"):
-        make_request("name", FakeBucket(), {}, make_object)
+        make_request("name", FakeBucket(), {})
 
 
 @pytest.mark.parametrize("wanted", [[FakeObject("x"), 5], [FakeObject("x"), None], [FakeObject("x"), b"y"]])
 def test_what_is_neither_a_name_nor_an_object_is_refused(wanted: Any) -> None:  # noqa: ANN401
     with pytest.raises(UsageError, match="pass names and objects, not") as caught:
-        make_request(wanted, FakeBucket(), {}, make_object)
+        make_request(wanted, FakeBucket(), {})
+    assert caught.value.index == 1
+
+
+def test_names_alone_make_the_same_entries_as_objects() -> None:
+    bucket = FakeBucket("b", "aws", "#n")
+    objects = BatchRequest()
+    for name in ("x", "y"):
+        objects.add_object_request(FakeObject(name, bucket))
+    assert make_request(iter(["x", "y"]), bucket, {}).entries == objects.entries
+
+
+def test_an_empty_name_among_others_is_refused() -> None:
+    with pytest.raises(UsageError, match="name is empty") as caught:
+        make_request(["x", "", "y"], FakeBucket(), {})
     assert caught.value.index == 1

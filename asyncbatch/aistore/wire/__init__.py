@@ -6,7 +6,7 @@ Facts: `docs/aistore-wire.md`.
 from __future__ import annotations
 
 from ._errors import parse_error
-from ._getbatch import check_batch, encode_batch, fault_of, member_name
+from ._getbatch import check_batch, encode_batch, fault_of, member_names
 from ._names import check_bucket_name, check_text
 from ._objects import (
     ObjectInfo,
@@ -36,7 +36,7 @@ __all__ = [
     "encode_listing",
     "fault_of",
     "is_range",
-    "member_name",
+    "member_names",
     "object_path",
     "parse_buckets",
     "parse_error",

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from ...errors import ObjectNotFoundError, UnsupportedFormatError, UsageError
-from ._names import check_bucket_name, check_object_name, check_text
+from ._names import check_bucket_name, check_object_names, check_text
 from ._request import WireRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from ...batch import BatchRequest, Entry
 
-__all__ = ["check_batch", "encode_batch", "fault_of", "member_name"]
+__all__ = ["check_batch", "encode_batch", "fault_of", "member_names"]
 
 _PATH: Final = "/v1/ml/moss"
 _MISSING: Final = "__404__/"
@@ -23,7 +26,7 @@ _FORMATS: Final = {".tar": ".tar", ".tar.gz": ".tgz", ".tar.lz4": ".tar.lz4"}
 
 
 def check_batch(request: BatchRequest) -> None:
-    """Raise what `encode_batch` would raise, without the cost of encoding.
+    """Check that a request can be sent.
 
     Raises:
         UsageError: for what AIStore would refuse: an object name that it forbids, or several buckets one of
@@ -44,28 +47,27 @@ def check_batch(request: BatchRequest) -> None:
 
 
 def encode_batch(request: BatchRequest) -> WireRequest:
-    """Make the HTTP request of a batch.
-
-    Raises:
-        UsageError, UnsupportedFormatError: as `check_batch` does.
-    """
-    check_batch(request)
-    query, bucket = _address(request.entries)
+    """Make the HTTP request of a batch that `check_batch` lets pass."""
+    entries = request.entries
+    query, bucket = _address(entries)
     if request.colocation:
         query["coloc"] = str(request.colocation)
-    body = {
+    options = {
         "mime": _FORMATS[request.output_format],
-        "in": [_encode_entry(entry) for entry in request.entries],
         "coer": request.continue_on_err,
         "onob": request.only_obj_name,
         "strm": request.streaming,
     }
+    plain = bucket is not None and not any(
+        entry.archpath is not None or entry.start or entry.length is not None for entry in entries
+    )
+    encoded = _encode_names(entries) if plain else _dump([_describe(entry) for entry in entries])
     return WireRequest(
         method="GET",
         path=_PATH if bucket is None else f"{_PATH}/{quote(bucket, safe='')}",
         query=query,
         headers={"Content-Type": "application/json"},
-        body=json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(),
+        body=f'{_dump(options)[:-1]},"in":{encoded}}}'.encode(),
         bucket=bucket,
     )
 
@@ -89,17 +91,31 @@ def _address(entries: tuple[Entry, ...]) -> tuple[dict[str, str], str | None]:
 
 
 def _check_names(entries: tuple[Entry, ...]) -> None:
-    buckets: set[str] = set()  # which are few, and so checked once
+    buckets = [entry.bucket for entry in entries]
+    for bucket in dict.fromkeys(buckets):
+        check_bucket_name(bucket, index=buckets.index(bucket))
+    check_object_names([entry.name for entry in entries])
     for index, entry in enumerate(entries):
-        if entry.bucket not in buckets:
-            check_bucket_name(entry.bucket, index=index)
-            buckets.add(entry.bucket)
-        check_object_name(entry.name, index=index)
         if entry.archpath is not None:
             check_text(entry.archpath, index=index)
 
 
-def _encode_entry(entry: Entry) -> dict[str, Any]:
+def _dump(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _encode_names(entries: Sequence[Entry]) -> str:
+    """Return the JSON of entries that are whole objects of one bucket.
+
+    They differ in nothing but their names: what stands between those is one text. It takes a tenth of the
+    time of a dictionary for each (benchmark `e2e`).
+    """
+    before, _, behind = _dump([_describe(entries[0]._replace(name=""))]).partition('""')
+    between = behind[:-1] + "," + before[1:]
+    return before + between.join([encode_basestring(entry.name) for entry in entries]) + behind
+
+
+def _describe(entry: Entry) -> dict[str, Any]:
     encoded: dict[str, Any] = {
         "objname": entry.name,
         "bucket": entry.bucket,
@@ -113,10 +129,13 @@ def _encode_entry(entry: Entry) -> dict[str, Any]:
     return encoded
 
 
-def member_name(entry: Entry, *, only_obj_name: bool) -> str:
-    """Return the name under which an entry's item comes."""
-    name = entry.name if only_obj_name else f"{entry.bucket}/{entry.name}"
-    return name if entry.archpath is None else f"{name}/{entry.archpath}"
+def member_names(entries: Iterable[Entry], *, only_obj_name: bool) -> list[str]:
+    """Return the names under which the entries' items come."""
+    return [
+        (entry.name if only_obj_name else f"{entry.bucket}/{entry.name}")
+        + ("" if entry.archpath is None else f"/{entry.archpath}")
+        for entry in entries
+    ]
 
 
 def fault_of(entry: Entry, name: str, *, only_obj_name: bool) -> ObjectNotFoundError | None:
@@ -127,7 +146,7 @@ def fault_of(entry: Entry, name: str, *, only_obj_name: bool) -> ObjectNotFoundE
     """
     if not name.startswith(_MISSING):
         return None
-    expected = member_name(entry, only_obj_name=only_obj_name)
+    (expected,) = member_names([entry], only_obj_name=only_obj_name)
     shard = expected if entry.archpath is None else expected[: -len(entry.archpath) - 1]
     if name[len(_MISSING) :] not in {expected, shard}:
         return None

