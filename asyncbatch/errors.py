@@ -37,6 +37,9 @@ __all__ = [
 ]
 
 
+_MAX_SHOWN = 200  # characters of a name
+
+
 def _rebuild(
     cls: type[AsyncBatchError], args: tuple[object, ...], attributes: dict[str, Any]
 ) -> AsyncBatchError:
@@ -45,6 +48,11 @@ def _rebuild(
     error.args = args
     error.__dict__.update(attributes)
     return error
+
+
+def _shown(name: str) -> str:
+    """Quote a member's name for a message; it may be of any length."""
+    return repr(name) if len(name) <= _MAX_SHOWN else f"{name[:_MAX_SHOWN]!r}…"
 
 
 class AsyncBatchError(Exception):
@@ -77,7 +85,7 @@ class FormatError(AsyncBatchError):
     """
 
     def __init__(self, reason: str, *, codec: str, offset: int, member: str | None = None) -> None:
-        where = f" (member {member!r})" if member is not None else ""
+        where = f" (member {_shown(member)})" if member is not None else ""
         super().__init__(f"{codec}: {reason} at byte {offset}{where}")
         self.codec = codec
         self.offset = offset

@@ -176,3 +176,10 @@ def test_a_list_of_missing_entries_is_copied() -> None:
     missing.clear()
     assert error.missing == ("b",)
     assert error.items == ()
+
+
+def test_a_message_shows_the_beginning_of_a_long_name() -> None:
+    error = FormatError("damaged", codec="zip", offset=3, member="n" * 60_000)
+    assert len(str(error)) < 300
+    assert str(error).endswith("n'…)")
+    assert error.member == "n" * 60_000

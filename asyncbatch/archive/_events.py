@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from io import BytesIO
 from typing import TYPE_CHECKING, Final, cast
 
 from ..codecs._events import MemberData
 from ..codecs._pipeline import open_decoder
-from ..errors import LimitExceededError, UsageError
+from ..errors import AsyncBatchError, LimitExceededError, UsageError
 from ..limits import DEFAULT_LIMITS
 from ._pipeline import Pipeline, own
 from ._sources import close_source
@@ -111,7 +112,8 @@ class EventStream:
                 self.events = iter(self._decoder)
         except StopAsyncIteration:
             self._ended = True
-            self._decoder.feed_eof()
+            with suppress(AsyncBatchError):  # which is raised again, behind what was sound
+                self._decoder.feed_eof()
             self.events = iter(self._decoder)
         except UsageError:  # of the source itself, and not of a second reader, whom our callers let go on
             await self.aclose()

@@ -49,6 +49,7 @@ _LONGEST_DESCRIPTOR: Final = 24
 
 # What is given to a library at once. It copies what it leaves over: slices grow with the member.
 _FIRST_SLICE: Final = 4096
+_FIRST_SCAN: Final = 16_384  # likewise, of a stored member whose end is searched for
 _LAST_SLICE: Final = 131_072
 
 _ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
@@ -137,12 +138,15 @@ def _scan_stored(source: ByteInput, member: ZipMember, limits: Limits, position:
     crc = size = 0  # of what was handed out
     window = b""
     end = None
+    step = _FIRST_SCAN
     while end is None:
         if not (yield from source.more()):
             raise source.truncated(
                 "a stored member, or no descriptor was right for its data: cut or damaged,"
             )
-        window = b"".join((window, source.take_all()))
+        # Small members are not to copy, each of them, all that lies behind them in a large chunk.
+        window = b"".join((window, source.take(step)))
+        step = min(2 * step, MAX_OUTPUT)
         while end is None and (match := next_signature(window, position)):
             position = match.start()
             end = _stored_end(window, position, size, crc)

@@ -20,7 +20,7 @@ from ..errors import (
 )
 from ..limits import DEFAULT_LIMITS
 from ._decompress import MAX_OUTPUT, RATIO_FREE
-from ._events import MemberData, MemberEnd
+from ._events import MemberData, MemberEnd, WholeMember
 from ._input import ByteInput
 from ._zip_body import read_body
 from ._zip_directory import Delivered, read_directory
@@ -156,6 +156,7 @@ class ZipDecoder:
         self._idle = False
         if self._steps is not None:
             self._source.append(chunk)
+            self._chunk = b""  # the open member goes beyond it
             return
         if type(chunk) is not bytes:
             chunk = bytes(chunk)  # a view dies with the next feed, but whole members are for keeps
@@ -176,8 +177,9 @@ class ZipDecoder:
     def feed_eof(self) -> None:
         """Say that the input has ended.
 
-        If all that was fed was iterated over, the end is judged here and now. Otherwise nothing is judged
-        yet: iterating yields the rest, and then raises if the archive is not whole.
+        If all that was fed was iterated over, the end is judged here and now; a last member may come out of
+        that still. Otherwise nothing is judged yet: iterating yields the rest, and then raises if the archive
+        is not whole.
 
         Raises:
             TruncatedArchiveError: unless the archive is whole.
@@ -185,9 +187,23 @@ class ZipDecoder:
         """
         self._raise_again()
         self._eof = True
-        if self._idle:
+        if self._idle and self._steps is None:
+            self._read_kept()
+        elif self._idle:
             self._judge_end()
         self._raise_again()
+
+    def _read_kept(self) -> None:
+        """Read what was kept for more of it to come, and judge the end."""
+        pending = [*self._events]
+        self._kept, self._idle = 0, False
+        events: list[Event] = []
+        while self._advance():
+            events += self._events
+        # Of a member that is not whole there is nothing to be said.
+        while events and not isinstance(events[-1], WholeMember | MemberEnd):
+            events.pop()
+        self._events = iter(pending + events)
 
     def _raise_again(self) -> None:
         if self._error is not None:
@@ -303,7 +319,7 @@ class ZipDecoder:
         events.append(ZipMemberStart(member.name, size, offset, crc, head))
         events.extend(MemberData(piece) for piece in pieces if piece)
         self._count_inflated(0 if member.method == STORED else produced)
-        self._steps, self._chunk, self._position = steps, b"", 0
+        self._steps = steps
 
     def _hand_over(self, chunk: bytes, position: int) -> None:
         """Make the source read from `position` on."""
@@ -317,8 +333,12 @@ class ZipDecoder:
         if piece is None:
             source = self._source
             self._steps = None
-            self._chunk = bytes(source.take_all())
-            self._base, self._position = source.offset - len(self._chunk), 0
+            if self._chunk:  # the member lay in it, and the next one does
+                self._position = source.offset - self._base
+                source.clear()
+            else:
+                self._chunk = bytes(source.take_all())
+                self._base, self._position = source.offset - len(self._chunk), 0
             events.append(_MEMBER_END)
             self._end_member()
         elif piece:

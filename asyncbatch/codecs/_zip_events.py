@@ -133,7 +133,10 @@ class ZipRecord:
 
 
 def kind_and_mode(name: str, attributes: int) -> tuple[MemberKind, int | None]:
-    """Read the attributes of a member, as Unix has them (`st_mode`); 0 if there are none."""
+    """Read the attributes of a member, as Unix has them (`st_mode`); 0 if there are none.
+
+    Zips have no devices: Info-ZIP says of data that it read from a pipe that it is one.
+    """
     if not attributes:
         return _kind_of(name), None
     if stat.S_ISLNK(attributes):

@@ -220,9 +220,9 @@ class PlainReader:
                 found = -1
                 if not (chunk[zero - 1] and chunk[zero + 1]):  # it is not alone
                     found = chunk.find(LOCAL_SIGNATURE, zero - 25, zero - 10)
-                if found >= data_start and chunk.startswith(DESCRIPTOR_SIGNATURE, found - _DESCRIPTOR_SIZE):
-                    self._last_packed = found - _DESCRIPTOR_SIZE - data_start
-                    return found
+                if found >= data_start:
+                    self._last_packed = max(found - _DESCRIPTOR_SIZE - data_start, 0)
+                    return found  # with no descriptor before it, the member is none of the plain ones
                 index = sample.find(0, index + 1)
                 guesses -= 1
             if stop >= len(chunk):

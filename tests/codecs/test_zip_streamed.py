@@ -105,3 +105,26 @@ def test_sizes_that_the_caller_knows(chunk_size: int) -> None:
         result = read(split(archive, chunk_size), sizes=sizes)
         assert isinstance(result.error, FormatError)
         assert len(result.members) == index
+
+
+@pytest.mark.parametrize("size", [100, 1000, 10**6])
+@pytest.mark.parametrize("garbage", [b"garbage", b"garbage\x06" + b"x" * 50, b"\x06" * 60])
+def test_garbage_behind_the_end_takes_nothing_of_the_last_member(garbage: bytes, size: int) -> None:
+    """However much it looks as if more of that member were to come."""
+    archive = build([_streamed(5), _streamed(7)])
+    result = read(split(archive + garbage, size))
+    assert type(result.error) is FormatError
+    assert result.error.reason.startswith("data stands behind the end")
+    assert len(result.members) == 2
+    result = read(split(archive + garbage, size), strict=False)
+    assert result.error is None
+    assert len(result.members) == 2
+
+
+@pytest.mark.parametrize("before", ["signed", "bare", "signed64"])
+@pytest.mark.parametrize("method", [0, 8])
+def test_many_members_in_one_large_chunk(before: str, method: int) -> None:
+    sizes = [4000, 300_000, 0, 70_000, 5] * 8
+    result = read([build([_streamed(size, before=before, method=method) for size in sizes])])
+    assert result.error is None
+    assert [len(data) for _, data in result.members] == sizes

@@ -6,6 +6,7 @@ import bz2
 import lzma
 import struct
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -190,6 +191,8 @@ def read(chunks: Iterable[Buffer], **options: Any) -> Read:  # noqa: ANN401 - th
         decoder.feed_eof()
     except AsyncBatchError as error:
         result.error = error
+        with suppress(AsyncBatchError):
+            drain()  # what the end has brought out
     result.directory = decoder.directory
     return result
 
