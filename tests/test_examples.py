@@ -63,6 +63,7 @@ RUNS: Final[dict[str, tuple[list[str], list[str]]]] = {
         ["given.zip", "out.tar.zst"],
         ["a: 5000 bytes, ", "b: 5 bytes, 7 in the zip"],
     ),
+    "own_http_client.py": ([], ["GET /v1/ml/moss/example 307", "[b'hello']"]),
     "server_in_a_test.py": ([], ["1 passed"]),
 }
 
