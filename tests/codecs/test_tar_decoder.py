@@ -365,8 +365,8 @@ def test_events_say_what_they_are() -> None:
     decoder.feed(vector("v7-file")[:1024] + TarEncoder().start("b", 9000) + b"12")
     decoder.feed(bytes(8998))
     assert [repr(event) for event in decoder] == [
-        "<_TarWholeMember 'a' size=4>",
-        "<_TarMemberStart 'b' size=9000>",
+        "<TarWholeMember 'a' size=4>",
+        "<TarMemberStart 'b' size=9000>",
         "<MemberData 2 bytes>",
         "<MemberData 8998 bytes>",
         "<MemberEnd>",
@@ -395,7 +395,7 @@ def test_a_member_whole_in_a_chunk_is_one_event() -> None:
     decoder = TarDecoder()
     decoder.feed(archive(*SIZES))
     events = list(decoder)
-    assert [type(event).__name__ for event in events] == ["_TarWholeMember"] * len(SIZES)
+    assert [type(event).__name__ for event in events] == ["TarWholeMember"] * len(SIZES)
     decoder.feed_eof()
 
 
