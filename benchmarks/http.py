@@ -10,6 +10,7 @@ import hashlib
 import shutil
 import ssl
 import subprocess
+import sys
 from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
@@ -33,6 +34,7 @@ __all__ = ["rows"]
 
 _SIZE: Final = 192 << 20  # bytes of a body
 _CURL: Final = shutil.which("curl")
+_FROM_NGINX: Final = ("http nginx length", "http nginx TLS")
 
 
 def rows(*, rounds: int, scale: float, only: str) -> Iterator[Row]:
@@ -43,12 +45,17 @@ def rows(*, rounds: int, scale: float, only: str) -> Iterator[Row]:
             work = "http length" if name == "length" else f"http chunks {name}"
             if work.startswith(only):
                 yield from _rows_of(work, url + name, size, rounds)
+    wanted = [work for work in _FROM_NGINX if work.startswith(only)]
+    if not wanted:
+        return
     with running_nginx(body(size)) as nginx:
-        if nginx is None:
-            return
-        if "http nginx".startswith(only[:10]):
-            yield from _rows_of("http nginx length", nginx.plain, size, rounds)
-            yield from _rows_of("http nginx TLS", nginx.tls, size, rounds, nginx.authority)
+        for work in wanted:
+            if nginx is None:
+                print(f"{work} is left out: nginx is not installed", file=sys.stderr)
+            elif work.endswith("TLS"):
+                yield from _rows_of(work, nginx.tls, size, rounds, nginx.authority)
+            else:
+                yield from _rows_of(work, nginx.plain, size, rounds)
 
 
 def _rows_of(work: str, url: str, size: int, rounds: int, authority: Path | None = None) -> Iterator[Row]:

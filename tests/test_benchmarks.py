@@ -16,7 +16,7 @@ import pytest
 # Benchmarks are not installed; what is installed stands before them.
 sys.path.append(str(Path(__file__).parents[1]))
 
-from benchmarks import rivals
+from benchmarks import http, rivals
 from benchmarks.data import ZIP_KINDS, Items, make_zip
 from benchmarks.http_sender import CHUNKINGS
 from benchmarks.runner import Contender, Delivered, Expected, Row, measure
@@ -137,6 +137,23 @@ def test_http() -> None:
     for work, row in rows.items():
         assert row["what"] == "StreamingTransport"
         assert row["rival"].split()[0] == ("aiohttp" if work.endswith("aiohttp") else "httpx")
+
+
+def test_what_comes_from_nginx_is_left_out_where_it_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("benchmarks.nginx._NGINX", None)
+    assert list(http.rows(rounds=1, scale=0, only="http nginx")) == []
+    assert capsys.readouterr().err.splitlines() == [
+        "http nginx length is left out: nginx is not installed",
+        "http nginx TLS is left out: nginx is not installed",
+    ]
+
+
+def test_held() -> None:
+    command = [sys.executable, "-W", "error", "-m", "benchmarks.held", "--seconds", "1", "--responses", "2"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+    assert done.stdout.startswith("2 responses, nobody reads for 1 s: at most ")
 
 
 def test_e2e() -> None:

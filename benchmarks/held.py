@@ -1,4 +1,4 @@
-"""What responses hold that nobody reads: ``python -m benchmarks.stall``.
+"""What responses hold that nobody reads: ``python -m benchmarks.held``.
 
 From a sender of small chunks, or from nginx with TLS.
 The process's own memory is looked at, once per second; the sockets' buffers are the kernel's.
@@ -51,7 +51,7 @@ async def _stall(url: str, verify: ssl.SSLContext, *, seconds: int, responses: i
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.stall", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.held", description=__doc__)
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--responses", type=int, default=8)
     parser.add_argument("--tls", action="store_true", help="from nginx, with TLS")
