@@ -15,9 +15,11 @@ from ._batch import GetBatchSource
 from ._bucket import Bucket
 from ._http import Connection
 from ._listing import Listing
+from ._tls import ssl_context_of
 from .wire import WireRequest, bucket_path, check_bucket_name, check_text, encode_action, parse_buckets
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterable
 
     import httpx
@@ -41,11 +43,14 @@ class Client(AsyncCloseable):
             `httpx.Timeout`; or None for no limit. By default 10 s to connect, 60 s for the rest.
         limits: Bounds on what is accepted.
         retry: When a request that failed is sent again; ``RetryPolicy(max_attempts=1)`` for never.
+        ssl_context: TLS settings, by default those of `$AIS_CLIENT_CA`, `$AIS_CRT`, `$AIS_CRT_KEY` and
+            `$AIS_SKIP_VERIFY_CRT`, as the official SDK takes them.
         http_client: An `httpx.AsyncClient` to be used instead of one of our own, as it is; it stays open, and
-            `timeout` is its own affair.
+            timeouts and TLS are its own affair.
 
     Raises:
-        UsageError: if there is no endpoint, or it is no http or https URL.
+        UsageError: if there is no endpoint, or it is no http or https URL; or if a certificate that the
+            environment names cannot be read.
     """
 
     def __init__(
@@ -55,12 +60,16 @@ class Client(AsyncCloseable):
         timeout: float | httpx.Timeout | None = DEFAULT_TIMEOUT,
         limits: Limits = DEFAULT_LIMITS,
         retry: RetryPolicy = DEFAULT_RETRY,
+        ssl_context: ssl.SSLContext | None = None,
         http_client: httpx.AsyncClient | None = None,
     ) -> None:
         endpoint = endpoint or os.environ.get("AIS_ENDPOINT")
         if not endpoint:
             raise UsageError("no endpoint: pass one, such as http://localhost:8080, or set AIS_ENDPOINT")
-        self._own_http = None if http_client is not None else open_http_client(timeout=timeout)
+        self._own_http: httpx.AsyncClient | None = None
+        if http_client is None:
+            ssl_context = ssl_context or ssl_context_of(os.environ)
+            self._own_http = open_http_client(timeout=timeout, ssl_context=ssl_context)
         http = http_client or self._own_http
         assert http is not None  # noqa: S101 - for the type checker: one of the two is there
         self._connection = Connection(endpoint, http, limits=limits, retry=retry)

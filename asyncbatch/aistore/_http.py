@@ -111,22 +111,34 @@ class Connection:
         Raises:
             RemoteError, TransportError: as `open` does. A stream is read once, and so is not sent again.
         """
-        if isinstance(body, bytes):
-            await self._retried(request, lambda: self._upload(request, body, None))
-        else:
-            await self._upload(request, body, size)
+        if not isinstance(body, bytes):
+            await self._upload(request, await self._place(request), body, size)
+            return
+        redirects = True
 
-    async def _upload(
-        self, request: WireRequest, body: bytes | AsyncIterable[bytes], size: int | None
-    ) -> None:
+        async def attempt() -> None:
+            nonlocal redirects
+            # Where nobody is redirected, the empty body of the question would replace what was stored.
+            url = await self._place(request) if redirects else self._url(request)
+            redirects = url != self._url(request)
+            await self._upload(request, url, body, None)
+
+        await self._retried(request, attempt)
+
+    async def _place(self, request: WireRequest) -> httpx.URL:
+        """Ask the proxy where a body is to go."""
         url = self._url(request)
         response = await self._send(self._make(request, url, b""))
         if response.status_code in _REDIRECTS:
-            url = await self._target(response)
-        else:
-            # A server that redirects nobody took the empty body for the object; the real one replaces it.
-            await self._raise_for_status(request, response)
-            await response.aclose()
+            return await self._target(response)
+        # A server that redirects nobody took the empty body for the object; the real one replaces it.
+        await self._raise_for_status(request, response)
+        await response.aclose()
+        return url
+
+    async def _upload(
+        self, request: WireRequest, url: httpx.URL, body: bytes | AsyncIterable[bytes], size: int | None
+    ) -> None:
         upload = self._make(request, url, body)
         if size is not None:
             upload.headers["content-length"] = str(size)

@@ -12,6 +12,7 @@ from ._proxies import proxy_mounts
 from ._transport import DEFAULT_LIMITS, STREAM, StreamingTransport
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator, Mapping
 
 __all__ = ["DEFAULT_TIMEOUT", "Body", "open_http_client", "public_url", "read_body", "read_start", "send"]
@@ -20,14 +21,17 @@ __all__ = ["DEFAULT_TIMEOUT", "Body", "open_http_client", "public_url", "read_bo
 DEFAULT_TIMEOUT: Final = httpx.Timeout(60.0, connect=10.0)
 
 
-def open_http_client(*, timeout: httpx.Timeout | float | None) -> httpx.AsyncClient:
+def open_http_client(
+    *, timeout: httpx.Timeout | float | None, ssl_context: ssl.SSLContext | None = None
+) -> httpx.AsyncClient:
     """Make the client that is used unless the user brings one.
 
     It sends by `StreamingTransport`, or through the proxies that the environment names by httpx's own.
     """
+    verify = True if ssl_context is None else ssl_context
     return httpx.AsyncClient(
-        transport=StreamingTransport(),
-        mounts=proxy_mounts(DEFAULT_LIMITS),
+        transport=StreamingTransport(verify=verify),
+        mounts=proxy_mounts(DEFAULT_LIMITS, verify=verify),
         timeout=timeout,
         follow_redirects=False,
     )
@@ -66,7 +70,7 @@ class Body:
         # Of our own transport, past httpx's layers: three generators, which each chunk would pass through.
         stream: AsyncIterator[bytes] | None = response.extensions.get(STREAM)
         own = stream is not None and not response.is_stream_consumed
-        self._chunks = stream if own and stream is not None else response.aiter_raw()
+        self._chunks = stream if own and stream is not None else _chunks_of(response)
         self._what = f"body of {response.request.method} {public_url(response.url)}"
 
     @property
@@ -88,6 +92,15 @@ class Body:
     async def aclose(self) -> None:
         """Close the response, and with it a connection whose body was not read to its end."""
         await self._response.aclose()
+
+
+async def _chunks_of(response: httpx.Response) -> AsyncIterator[bytes]:
+    """Iterate over the body of any response, also of one that an event hook has read."""
+    if response.is_stream_consumed and "content-encoding" not in response.headers:
+        yield response.content
+        return
+    async for chunk in response.aiter_raw():
+        yield chunk
 
 
 async def read_body(response: httpx.Response, *, maximum: int, what: str) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import httpx
@@ -11,7 +12,7 @@ import httpx
 from ..errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 
     from ._connection import Connection
 
@@ -38,6 +39,7 @@ class ConnectionPool:
         self._opening = 0
         self._resting: list[Connection] = []  # the one that rested longest is the first
         self._timer: asyncio.TimerHandle | None = None
+        self._waiting: set[asyncio.Timeout] = set()  # for a slot, or for a connection to be made
         self._closed = False
 
     async def acquire(
@@ -63,7 +65,7 @@ class ConnectionPool:
         """
         self._check_open()
         try:
-            async with asyncio.timeout(seconds):
+            async with self._ended_by_close(seconds):
                 await self._slots.acquire()
         except TimeoutError:
             raise httpx.PoolTimeout("no connection became free") from None
@@ -73,12 +75,9 @@ class ConnectionPool:
             if connection is None:
                 while self._resting and len(self._resting) + len(self._busy) + self._opening > self._maximum:
                     self._resting.pop(0).abort()
-                self._check_open()
-                connection = await connect()
+                async with self._ended_by_close(None):
+                    connection = await connect()
                 connection.origin = origin
-                if self._closed:
-                    connection.abort()
-                    self._check_open()
         except BaseException:
             self._slots.release()
             raise
@@ -87,19 +86,36 @@ class ConnectionPool:
         self._busy.add(connection)
         return connection
 
+    @asynccontextmanager
+    async def _ended_by_close(self, seconds: float | None) -> AsyncIterator[None]:
+        """Do not wait beyond the pool's end, nor for longer than so many seconds.
+
+        Raises:
+            UsageError: if the pool was closed meanwhile.
+            TimeoutError: if the seconds are over.
+        """
+        try:
+            async with asyncio.timeout(seconds) as waiting:
+                self._waiting.add(waiting)
+                yield
+        except TimeoutError:
+            self._check_open()
+            raise
+        finally:
+            self._waiting.discard(waiting)
+
     def _check_open(self) -> None:
         if self._closed:
             raise UsageError("the transport was closed; make another one")
 
     def _take(self, origin: Hashable) -> Connection | None:
         """Return the connection to an origin that rests for the shortest time."""
-        for connection in reversed(self._resting):
+        for connection in reversed(self._resting.copy()):
             if connection.origin == origin:
                 self._resting.remove(connection)
                 if connection.is_alive():
                     return connection
                 connection.abort()
-                return self._take(origin)
         return None
 
     def release(self, connection: Connection, *, reusable: bool) -> None:
@@ -141,3 +157,6 @@ class ConnectionPool:
         for connection in [*self._busy, *self._resting]:
             connection.abort(ConnectionAbortedError("the transport was closed"))
         self._resting.clear()
+        now = asyncio.get_running_loop().time()
+        for waiting in self._waiting:
+            waiting.reschedule(now)

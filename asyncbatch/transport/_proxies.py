@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 from urllib.request import getproxies
 
 import httpx
 
+if TYPE_CHECKING:
+    import ssl
+
 __all__ = ["proxy_mounts"]
 
 
-def proxy_mounts(limits: httpx.Limits) -> dict[str, httpx.AsyncBaseTransport | None]:
+def proxy_mounts(
+    limits: httpx.Limits, *, verify: ssl.SSLContext | bool = True
+) -> dict[str, httpx.AsyncBaseTransport | None]:
     """Return mounts for `httpx.AsyncClient` that send through the environment's proxies.
 
     ``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` count, and what macOS and Windows set.
@@ -18,12 +24,15 @@ def proxy_mounts(limits: httpx.Limits) -> dict[str, httpx.AsyncBaseTransport | N
 
     Args:
         limits: For each of them: how many connections there may be.
+        verify: Whether to verify certificates, or how, as httpx takes it.
 
     Raises:
         ValueError, ImportError: as httpx does for a proxy that it cannot use.
     """
     return {
-        pattern: None if proxy is None else httpx.AsyncHTTPTransport(proxy=proxy, limits=limits)
+        pattern: None
+        if proxy is None
+        else httpx.AsyncHTTPTransport(proxy=proxy, limits=limits, verify=verify)
         for pattern, proxy in environment_proxies().items()
     }
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_RETRY", "RetryPolicy", "parse_retry_after"]
 
+_MAX_RETRY_AFTER: Final = 1e9  # seconds: more digits than a float can have are no reason to ask for more
 # Nothing was sent before these: any request can be tried again.
 _NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
@@ -111,7 +112,7 @@ def parse_retry_after(value: str | None, *, now: float) -> float | None:
     """
     text = (value or "").strip()
     if text.isascii() and text.isdigit():
-        return float(text[:10])
+        return min(float(text), _MAX_RETRY_AFTER)
     try:
         date = parsedate_to_datetime(text)
     except (ValueError, TypeError, OverflowError):

@@ -31,8 +31,9 @@ DEFAULT_LIMITS: Final = httpx.Limits(max_connections=100, max_keepalive_connecti
 # Where our own clients find a response's `ResponseStream`, past httpx's layers around it.
 STREAM: Final = "asyncbatch.stream"
 
-# Sending a request again has the same effect as sending it once (RFC 9110, section 9.2.2).
-_IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
+# Sent again, these have the same effect (RFC 9110, section 9.2.2) and the same answer, unlike a DELETE:
+# what one has removed, another does not find.
+_REPEATABLE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT"})
 _PORTS: Final = {b"http": 80, b"https": 443}
 
 
@@ -49,7 +50,7 @@ class StreamingTransport(httpx.AsyncHTTPTransport):
     proxies: for those that the environment names, `proxy_mounts` mounts httpx's own transport beside it.
 
     A request that fails on a connection that was kept, before any byte of an answer, is sent once more on a
-    fresh one, if its method is idempotent and its body no stream.
+    fresh one, if it is a GET, HEAD, OPTIONS, TRACE or PUT, and its body no stream.
 
     Args:
         verify: Whether to verify certificates, or how, as httpx takes it.
@@ -127,12 +128,15 @@ class _Engine:
         self._uds = uds
         self._local_address = local_address
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
         self._pool = ConnectionPool(limits)
 
     async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
         loop = asyncio.get_running_loop()
         if self._loop not in {None, loop}:
             raise UsageError("this transport was used in another event loop; make one in each asyncio.run()")
+        if self._closed:
+            raise UsageError("the transport was closed; make another one")
         self._loop = loop
         scheme = request.url.scheme
         if scheme not in _PORTS:
@@ -207,7 +211,7 @@ class _Engine:
             options = {"ssl": self._ssl_context, "server_hostname": server_hostname}
         connection = Connection(loop, self._pool.forget)
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds) as connecting:
                 if self._uds is not None:
                     async with traced(
                         trace, "connection.connect_unix_socket", path=self._uds, timeout=seconds
@@ -221,14 +225,16 @@ class _Engine:
             connection.abort()
             if not isinstance(error, OSError | UnicodeError):  # UnicodeError: of a host that IDNA refuses
                 raise
-            if isinstance(error, TimeoutError):
+            if connecting.expired():
                 raise httpx.ConnectTimeout(f"no connection to {host}:{port} within {seconds} s") from error
             raise httpx.ConnectError(str(error) or type(error).__name__) from error
         return connection
 
     async def aclose(self) -> None:
-        self._pool.close()
+        if self._loop is not None and not self._loop.is_closed():  # connections end with their loop
+            self._pool.close()
+        self._closed = True
 
 
 def _is_repeatable(request: httpcore.Request) -> bool:
-    return request.method in _IDEMPOTENT and isinstance(request.stream, httpx.ByteStream)
+    return request.method in _REPEATABLE and isinstance(request.stream, httpx.ByteStream)

@@ -19,4 +19,6 @@ def anyio_backend(request: pytest.FixtureRequest) -> object:
 @pytest.fixture(autouse=True)
 def _ask_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """What an answer means is told by one of them."""
-    monkeypatch.setitem(Client.__init__.__kwdefaults__, "retry", RetryPolicy(max_attempts=1))
+    defaults = Client.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "retry", RetryPolicy(max_attempts=1))

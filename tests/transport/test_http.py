@@ -13,6 +13,7 @@ from asyncbatch import LimitExceededError, TransportError, UsageError
 from asyncbatch.transport import (
     DEFAULT_TIMEOUT,
     Body,
+    StreamingTransport,
     open_http_client,
     public_url,
     read_body,
@@ -82,6 +83,23 @@ async def test_a_body_comes_in_chunks_and_tells_its_headers(client: httpx.AsyncC
         assert b"".join([chunk async for chunk in body]) == b"x" * 5000
         await body.aclose()
         await body.aclose()
+
+
+@pytest.mark.parametrize("transport", [None, StreamingTransport], ids=["httpx's", "ours"])
+async def test_a_body_that_a_hook_has_read_is_there(transport: type[StreamingTransport] | None) -> None:
+    async def read(response: httpx.Response) -> None:
+        await response.aread()
+
+    packed = gzip.compress(b"body")
+    async with (
+        WireServer(reply(200, b"body"), reply(200, packed, Content_Encoding="gzip")) as server,
+        httpx.AsyncClient(
+            transport=transport() if transport else None, event_hooks={"response": [read]}
+        ) as client,
+    ):
+        assert await read_body(await get(client, server), maximum=4, what="x") == b"body"
+        with pytest.raises(TransportError, match="already been streamed"):  # as it was stored, it is gone
+            await read_body(await get(client, server), maximum=100, what="x")
 
 
 async def test_a_closed_body_closes_its_connection(client: httpx.AsyncClient) -> None:

@@ -167,7 +167,7 @@ async def body() -> AsyncIterator[bytes]:
     yield b""
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "OPTIONS"])
 async def test_an_idempotent_request_is_sent_again_on_a_fresh_connection(method: str) -> None:
     async with RawServer(dying()) as server, nothing_left_open(), make() as client:
         await client.get(server.url)
@@ -177,11 +177,11 @@ async def test_an_idempotent_request_is_sent_again_on_a_fresh_connection(method:
 
 async def test_others_are_not() -> None:
     async with RawServer(dying()) as server, nothing_left_open(), make() as client:
-        for method, content in (("POST", b""), ("PATCH", b""), ("PUT", body())):
+        for method, content in (("POST", b""), ("PATCH", b""), ("DELETE", b""), ("PUT", body())):
             await client.get(server.url)
             with pytest.raises(httpx.RemoteProtocolError, match="without a response"):
                 await client.request(method, server.url, content=content)
-        assert server.accepted == 3
+        assert server.accepted == 4
 
 
 async def test_nor_is_what_was_answered_in_part() -> None:
@@ -221,3 +221,67 @@ async def test_closing_while_it_connects() -> None:
             await transport.aclose()
             with suppress(UsageError, httpx.ReadError):  # or it was answered before
                 await asking
+
+
+async def test_closing_ends_a_handshake_that_never_does() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        async with nothing_left_open():
+            client = httpx.AsyncClient(transport=StreamingTransport(), timeout=60)
+            asking = asyncio.create_task(client.get(f"https://127.0.0.1:{silent.getsockname()[1]}"))
+            with (await asyncio.to_thread(silent.accept))[0]:
+                await asyncio.sleep(0.01)
+                await client.aclose()
+                with pytest.raises(UsageError, match="closed"):
+                    await asking
+
+
+async def test_closing_ends_the_wait_for_a_connection() -> None:
+    gate = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(head(200, Content_Length="5"))
+        await gate.wait()
+
+    async with nothing_left_open(), RawServer(serve) as server:
+        client = make(max_connections=1)
+        async with client.stream("GET", server.url):  # keeps the one that there may be
+            waiting = [asyncio.create_task(client.get(server.url)) for _ in range(3)]
+            await asyncio.sleep(0.01)
+            await client.aclose()
+            for one in waiting:
+                with pytest.raises(UsageError, match="closed"):
+                    await one
+
+
+async def test_many_connections_that_died_are_no_hindrance() -> None:
+    gate = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        await gate.wait()
+        writer.write(reply(200))
+
+    async with RawServer(serve) as server, make() as client:
+        asking = [asyncio.create_task(client.get(server.url)) for _ in range(50)]
+        await until(lambda: server.open == 50)
+        gate.set()
+        await asyncio.gather(*asking)
+        server.drop()  # the loop has not seen it yet
+        assert (await client.get(server.url)).status_code == 200
+
+
+def test_closing_behind_the_end_of_the_loop_is_no_error() -> None:
+    async def use(client: httpx.AsyncClient) -> None:
+        async with RawServer(always()) as server:
+            await client.get(server.url)
+
+    client = make()
+    asyncio.run(use(client))
+    asyncio.run(client.aclose())
+    with pytest.raises((UsageError, RuntimeError), match="closed"):
+        asyncio.run(client.get("http://127.0.0.1:1"))
+    transport = StreamingTransport()
+    asyncio.run(transport.aclose())
+    with pytest.raises(UsageError, match="closed"):
+        asyncio.run(transport.handle_async_request(httpx.Request("GET", "http://127.0.0.1:1")))

@@ -135,7 +135,8 @@ NOW = datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp()
     [
         ("120", 120),
         (" 0 ", 0),
-        ("9" * 400, 9_999_999_999),
+        ("9" * 400, 1e9),
+        ("0" * 20 + "7", 7),
         (format_datetime(datetime(2026, 11, 21, 12, 0, 30, tzinfo=UTC), usegmt=True), 30),
         ("Sat, 21 Nov 2026 12:01:00 -0000", 60),
         ("Sunday, 06-Nov-94 08:49:37 GMT", 0),
