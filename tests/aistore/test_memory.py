@@ -69,4 +69,5 @@ async def test_a_large_batch_read_item_by_item_needs_no_more_than_two_of_its_ite
     assert process.returncode == 0
     growth, received = map(int, output.split())
     assert received == COUNT * ITEM
-    assert growth <= 2 * ITEM + (2 << 20), f"{growth / ITEM:.2f} items"  # and modules loaded on the way
+    # Besides, what the connection holds, a chunk of it, and modules loaded on the way.
+    assert growth <= 2 * ITEM + (4 << 20), f"{growth / ITEM:.2f} items"
