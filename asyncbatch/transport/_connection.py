@@ -64,13 +64,14 @@ class Connection(asyncio.BufferedProtocol):
         self._on_lost = on_lost
         self._transport: asyncio.Transport
         self._made = False
-        self._may_grow = True
+        self._is_tls = False
         self._read_size = _READ_SIZE
         self._idle = False
         self._buffer = bytearray(_READ_SIZE + _SPARE)
         self._view = memoryview(self._buffer)
         self._held = 0  # bytes that were received and not consumed
         self._reading = True
+        self._resuming = False  # it may turn out that more was received
         self._waiter: asyncio.Future[None] | None = None
         self._expired: type[httpx.TimeoutException] = httpx.ReadTimeout
         self._deadline: float | None = None
@@ -83,7 +84,7 @@ class Connection(asyncio.BufferedProtocol):
         self._transport = cast("asyncio.Transport", transport)
         self._made = True
         if transport.get_extra_info("sslcontext") is not None:
-            self._may_grow = False  # the time goes into decrypting, and what decrypts has buffers as well
+            self._is_tls = True
             # Of every loop's TLS transport, though typeshed does not know of it.
             cast("Any", transport).set_read_buffer_limits(_TLS_HIGH_WATER)
 
@@ -95,7 +96,8 @@ class Connection(asyncio.BufferedProtocol):
         """See `asyncio.BufferedProtocol`."""
         self._held += nbytes
         self.answered = True
-        if nbytes == _READ_SIZE == self._read_size and self._may_grow:
+        # With TLS the time goes into decrypting, and what decrypts has buffers as well.
+        if nbytes == _READ_SIZE == self._read_size and not self._is_tls:
             self._resize(_LARGE_READ_SIZE)
         if self._held > self._read_size + _SLACK and self._reading:
             self._reading = False
@@ -155,7 +157,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def rest(self) -> bool:
         """End a request that was answered in full, and return whether the connection can take another one."""
-        if self.ended or self._held or not self.writable:
+        if self.ended or self._held or self._resuming or not self.writable:
             return False
         if self._read_size > _READ_SIZE:
             self._resize(_READ_SIZE)  # many connections may rest
@@ -192,7 +194,9 @@ class Connection(asyncio.BufferedProtocol):
     def write(self, parts: list[bytes]) -> None:
         """Send, or keep for sending; `writable` then tells whether to `wait` before more is written."""
         if not self.ended:  # uvloop raises, and asyncio logs
-            self._transport.writelines(parts)
+            # Not `writelines`, which in some versions of Python does not pause whoever writes too much
+            # (CVE-2024-12254).
+            self._transport.write(b"".join(parts))
 
     def take_head(self, messages: Messages) -> ResponseHead | None:
         """Return the head of the response if it has arrived in full."""
@@ -219,6 +223,12 @@ class Connection(asyncio.BufferedProtocol):
             self._reading = True
             if not self.ended:
                 self._transport.resume_reading()
+                if self._is_tls:  # what was received and not decrypted yet comes in the loop's next turn
+                    self._resuming = True
+                    self.loop.call_soon(self._resumed)
+
+    def _resumed(self) -> None:
+        self._resuming = False
 
     async def wait(self, seconds: float | None, expired: type[httpx.TimeoutException]) -> None:
         """Wait until something happens: bytes arrive, the peer takes bytes, or the connection ends.

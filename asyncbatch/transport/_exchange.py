@@ -102,6 +102,8 @@ class Exchange:
             if self._early is not None and self._early.status >= 300:
                 return self._early
             if connection.ended:
+                if self._early is not None:
+                    return self._early
                 raise self._broken(httpx.WriteError)
             if connection.writable:
                 return None

@@ -25,8 +25,12 @@ _NO_GUESS: Final = (b"", 0, 0, 0)
 _SIZE: Final = rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n\x00]*)?\r\n"
 _FIRST_LINE: Final = re.compile(_SIZE)
 _LINE: Final = re.compile(rb"\r\n" + _SIZE)
+_BEGINNING: Final = re.compile(rb"(?:[0-9A-Fa-f]{1,15}[ \t]*(?:;[^\r\n\x00]*)?\r?)?")
 # RFC 9110, section 5.5. A line that begins with a space, obs-fold, is none.
 _FIELD: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
+_FIELD_BEGINNING: Final = re.compile(
+    rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+(?::[^\x00-\x08\x0a-\x1f\x7f]*\r?)?|\r)?"
+)
 
 
 class BodyDecoder(Protocol):
@@ -107,6 +111,7 @@ class ChunkedDecoder:
     def __init__(self) -> None:
         self.done = False
         self.trailers: list[tuple[bytes, bytes]] = []
+        self._trailers_size = 0
         self._size = -1  # of the chunk that has begun, -1 before the first, 0 in the trailers
         self._left = 0  # of its data
         # What follows a chunk: the line, its length, the size it tells, and the number of the next guess.
@@ -169,22 +174,31 @@ class ChunkedDecoder:
             raise httpx.RemoteProtocolError(f"malformed line of a chunk: {line[: line.index(10) + 1][:80]!r}")
         if len(there) == _MAX_LINE:
             raise httpx.RemoteProtocolError(f"the line of a chunk exceeds {_MAX_LINE} bytes")
+        if not _BEGINNING.fullmatch(line):  # what cannot become one is not waited for
+            raise httpx.RemoteProtocolError(f"malformed line of a chunk: {line[:80]!r}")
         return None
 
     def _take_trailers(self, buffer: bytearray, start: int, end: int) -> int:
-        """Read the trailer section if all of it is there; return where what was not consumed begins."""
-        if buffer.startswith(b"\r\n", start, end):
-            self.done = True
-            return start + 2
-        stop = buffer.find(b"\r\n\r\n", start, end)
-        if (end if stop < 0 else stop) - start > _MAX_TRAILERS:
-            raise httpx.RemoteProtocolError(f"the trailers exceed {_MAX_TRAILERS} bytes")
-        if stop < 0:
-            return start
-        for line in bytes(buffer[start:stop]).split(b"\r\n"):
-            field = _FIELD.fullmatch(line)
-            if field is None:
-                raise httpx.RemoteProtocolError(f"malformed trailer field: {line[:80]!r}")
+        """Read the lines of the trailer section that are there; return where what was not consumed begins."""
+        position = start
+        while (stop := buffer.find(b"\n", position, end)) >= 0:
+            line = bytes(buffer[position : stop + 1])
+            position = stop + 1
+            if line == b"\r\n":
+                self.done = True
+                return position
+            field = _FIELD.fullmatch(line[:-2])
+            if field is None or line[-2:] != b"\r\n":
+                raise httpx.RemoteProtocolError(f"malformed trailer field: {line.rstrip()[:80]!r}")
+            self._count_trailers(len(line))
             self.trailers.append((field[1].lower(), field[2].rstrip(b" \t")))
-        self.done = True
-        return stop + 4
+        self._count_trailers(0, end - position)
+        beginning = bytes(buffer[position:end])
+        if not _FIELD_BEGINNING.fullmatch(beginning):
+            raise httpx.RemoteProtocolError(f"malformed trailer field: {beginning[:80]!r}")
+        return position
+
+    def _count_trailers(self, size: int, waiting: int = 0) -> None:
+        self._trailers_size += size
+        if self._trailers_size + waiting > _MAX_TRAILERS:
+            raise httpx.RemoteProtocolError(f"the trailers exceed {_MAX_TRAILERS} bytes")

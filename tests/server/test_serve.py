@@ -55,7 +55,9 @@ async def test_a_signal_ends_it_cleanly(root: Path, number: int) -> None:
         process.send_signal(number)
         async with asyncio.timeout(10):
             out, err = await process.communicate()
-    assert (out, err, process.returncode) == (b"returned\n", b"", 0)
+    # On a busy machine asyncio's debug mode remarks that a callback was slow.
+    said = [line for line in err.splitlines() if not line.startswith(b"Executing <")]
+    assert (out, said, process.returncode) == (b"returned\n", [], 0)
 
 
 async def test_the_handlers_of_signals_are_given_back(root: Path) -> None:

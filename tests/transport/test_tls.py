@@ -166,3 +166,22 @@ async def test_cancellation_at_any_turn_leaves_nothing() -> None:
         else:
             pytest.fail("it never came to its end")
         await until(lambda: server.open == 0)
+
+
+async def test_what_follows_an_answer_is_no_answer_to_the_next_request() -> None:
+    """Not even where it was received, and not decrypted, when the answer was read to its end."""
+    forged = reply(200, b"forged")
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            size = int((await read_head(reader)).split()[1].strip(b"/") or b"0")
+            writer.write(reply(200, bytes(size)) + forged if size else reply(200, b"right"))
+
+    async with RawServer(serve, ssl_context=server_context("127.0.0.1")) as server, nothing_left_open():
+        for size in (100_000, 262_144, *range(327_600, 327_700, 20), 393_216, 524_288):
+            transport = StreamingTransport(verify=client_context())
+            async with httpx.AsyncClient(transport=transport) as client:
+                async with client.stream("GET", f"{server.url}{size}") as response:
+                    await asyncio.sleep(0.02)  # until the buffer is full
+                    assert len(await response.aread()) == size
+                assert (await client.get(server.url)).text == "right"

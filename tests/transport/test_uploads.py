@@ -201,6 +201,20 @@ async def test_a_success_that_comes_early_does_not(client: httpx.AsyncClient) ->
         assert body.taken == 100
 
 
+async def test_a_success_that_comes_before_the_server_goes_is_returned(client: httpx.AsyncClient) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(reply(200, b"enough", Connection="close"))
+        await writer.drain()
+        writer.write_eof()
+        while await reader.read(65_536):  # a close with data unread would be a reset, which takes all with it
+            pass
+
+    async with RawServer(serve) as server, nothing_left_open():
+        response = await client.post(server.url, content=Body(10_000))
+        assert response.text == "enough"
+
+
 async def test_a_server_that_goes_away(client: httpx.AsyncClient) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readexactly(1000)
