@@ -194,6 +194,18 @@ class ResponseStream(httpx.AsyncByteStream):
             raise StopAsyncIteration
         return data
 
+    def take_ready(self) -> bytes | None:
+        """Return what has arrived, without waiting; None if nothing has, and where there is an error."""
+        if self._release is None or self._trace is not None or self._connection.waiting:
+            return None
+        try:
+            data = self._connection.take_body(self._body)
+        except httpx.RemoteProtocolError:
+            return None  # it is met again by whoever waits
+        if self._body.done:
+            self._let_go(reusable=self._persistent)
+        return data or None
+
     async def _read(self) -> bytes:
         """Return the next chunk, which is empty only at the end."""
         connection, body = self._connection, self._body

@@ -13,7 +13,7 @@ from ._transport import DEFAULT_LIMITS, STREAM, StreamingTransport
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
 __all__ = ["DEFAULT_TIMEOUT", "Body", "open_http_client", "public_url", "read_body", "read_start", "send"]
 
@@ -71,6 +71,7 @@ class Body:
         stream: AsyncIterator[bytes] | None = response.extensions.get(STREAM)
         own = stream is not None and not response.is_stream_consumed
         self._chunks = stream if own and stream is not None else _chunks_of(response)
+        self._ready: Callable[[], bytes | None] | None = getattr(self._chunks, "take_ready", None)
         self._what = f"body of {response.request.method} {public_url(response.url)}"
 
     @property
@@ -88,6 +89,10 @@ class Body:
             except StopAsyncIteration:
                 await self._response.aclose()
                 raise
+
+    def take_ready(self) -> bytes | None:
+        """Return a chunk that is there already; None if there is none, and where there is an error."""
+        return self._ready() if self._ready is not None else None
 
     async def aclose(self) -> None:
         """Close the response, and with it a connection whose body was not read to its end."""

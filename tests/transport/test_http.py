@@ -102,6 +102,52 @@ async def test_a_body_that_a_hook_has_read_is_there(transport: type[StreamingTra
             await read_body(await get(client, server), maximum=100, what="x")
 
 
+async def test_what_has_arrived_is_there_without_waiting(client: httpx.AsyncClient) -> None:
+    gate = asyncio.Event()
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        writer.write(head(200, Transfer_Encoding="chunked") + b"1\r\na\r\n")
+        await gate.wait()
+        writer.write(b"1\r\nb\r\n1\r\nc\r\n0\r\n\r\n")
+
+    async with WireServer(answer) as server:
+        body = Body(await get(client, server))
+        assert await anext(body) == b"a"
+        assert body.take_ready() is None
+        reading = asyncio.ensure_future(anext(body))
+        await asyncio.sleep(0)
+        assert body.take_ready() is None  # somebody waits for it
+        gate.set()
+        assert await reading == b"bc"
+        assert body.take_ready() is None
+        with pytest.raises(StopAsyncIteration):
+            await anext(body)
+    async with WireServer(reply(200, b"body")) as server:
+        body = Body(await get(client, server))
+        await asyncio.sleep(0.05)
+        assert body.take_ready() == b"body"
+        assert body.take_ready() is None
+        with pytest.raises(StopAsyncIteration):
+            await anext(body)
+
+
+async def test_an_error_is_met_by_whoever_waits(client: httpx.AsyncClient) -> None:
+    answer = head(200, Transfer_Encoding="chunked") + b"1\r\na\r\n"
+    async with WireServer(answer + b"nonsense") as server:
+        body = Body(await get(client, server))
+        await asyncio.sleep(0.05)
+        assert body.take_ready() is None
+        with pytest.raises(TransportError, match="malformed line of a chunk"):
+            await anext(body)
+
+
+async def test_httpxs_own_transport_has_nothing_without_waiting() -> None:
+    async with WireServer(reply(200, b"body")) as server, httpx.AsyncClient() as client:
+        body = Body(await get(client, server))
+        assert body.take_ready() is None
+        assert [chunk async for chunk in body] == [b"body"]
+
+
 async def test_a_closed_body_closes_its_connection(client: httpx.AsyncClient) -> None:
     async def endless(writer: asyncio.StreamWriter) -> None:
         writer.write(head(200, Content_Length="999999999"))
