@@ -97,6 +97,8 @@ class MultipartDecoder:
         UsageError: if RFC 2046 allows no such boundary.
     """
 
+    decompresses = False
+
     def __init__(self, boundary: bytes, *, limits: Limits = DEFAULT_LIMITS, strict: bool = True) -> None:
         if fault := boundary_fault(boundary):
             raise UsageError(fault)
