@@ -45,8 +45,8 @@ class Client(AsyncCloseable):
         retry: When a request that failed is sent again; ``RetryPolicy(max_attempts=1)`` for never.
         ssl_context: TLS settings, by default those of `$AIS_CLIENT_CA`, `$AIS_CRT`, `$AIS_CRT_KEY` and
             `$AIS_SKIP_VERIFY_CRT`, as the official SDK takes them.
-        http_client: An `httpx.AsyncClient` to be used instead of one of our own, as it is; it stays open, and
-            timeouts and TLS are its own affair.
+        http_client: An `httpx.AsyncClient`, or httpx2's, to be used instead of one of our own, as it is; it
+            stays open, and timeouts and TLS are its own affair.
 
     Raises:
         UsageError: if there is no endpoint, or it is no http or https URL; or if a certificate that the

@@ -164,14 +164,17 @@ class Connection:
     def _make(
         self, request: WireRequest, url: httpx.URL, body: bytes | AsyncIterable[bytes] | None
     ) -> httpx.Request:
-        return self._http.build_request(request.method, url, headers=dict(request.headers), content=body)
+        # A user's client may be httpx2's, which has a URL class of its own.
+        same = isinstance(self._http, httpx.AsyncClient)
+        place = url if same else str(url)
+        return self._http.build_request(request.method, place, headers=dict(request.headers), content=body)
 
     async def _target(self, response: httpx.Response) -> httpx.URL:
         """Return where a redirect leads; read the rest of it, so that its connection can be used again."""
         await read_start(response, _MAX_ERROR_BODY)
         location = response.headers.get("location")
         # What cannot be parsed at all, httpx refused.
-        if location and _is_usable(url := response.url.join(location)):
+        if location and _is_usable(url := httpx.URL(str(response.url)).join(location)):
             return url
         raise RemoteError(
             status=response.status_code,

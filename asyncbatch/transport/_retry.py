@@ -8,9 +8,8 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
-import httpx
-
 from ..errors import OverloadedError, RemoteError, TransportError, UsageError
+from ._errors import kinds_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +18,7 @@ __all__ = ["DEFAULT_RETRY", "RetryPolicy", "parse_retry_after"]
 
 _MAX_RETRY_AFTER: Final = 1e9  # seconds: more digits than a float can have are no reason to ask for more
 # Nothing was sent before these: any request can be tried again.
-_NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_NOT_SENT: Final = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +96,7 @@ DEFAULT_RETRY: Final = RetryPolicy()
 def _may_be_repeated(error: Exception, *, idempotent: bool) -> bool:
     if not isinstance(error, RemoteError | TransportError) or not error.retryable:
         return False
-    return idempotent or isinstance(error, OverloadedError) or isinstance(error.__cause__, _NOT_SENT)
+    return idempotent or isinstance(error, OverloadedError) or bool(kinds_of(error.__cause__) & _NOT_SENT)
 
 
 def parse_retry_after(value: str | None, *, now: float) -> float | None:
