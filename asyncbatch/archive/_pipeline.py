@@ -1,7 +1,9 @@
-"""Decompression off the event loop: a worker thread decodes while the step before is consumed.
+"""Decompression that leaves the event loop its turns: by steps, and if it is slow, in a worker thread.
 
-Handing every chunk to a thread costs more than it saves: a small one is decoded in place. Decompressor and
-container run together in the worker, so that a small member costs no hand-over of its own.
+What gzip, LZ4 and zstd take for a step is less than what it costs to wake a thread and to move the data from
+one processor's cache to another's: it is decoded in place, and the loop has its turn behind each step. bzip2
+and xz take ten times as long. They are decoded in a worker while the step before is consumed, but for small
+chunks. Decompressor and container run together there, so that a small member costs no hand-over of its own.
 
 The source is read by whoever pulls, and by nobody else: a generator with a timeout, a cancel scope or a
 context variable around its `yield` has to be resumed by the task that began it. So it is read ahead only if
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Pipeline", "ReadySource", "own"]
 
-# Less is decoded in place: a tenth of a millisecond for most formats, one or two for bzip2 and xz.
+# Bytes of a slow compression, of which less is decoded in place as well: a millisecond or two.
 _IN_PLACE: Final = 16_384
 # Bytes that are read ahead, where that is possible; tiny chunks count for more than they are.
 _AHEAD: Final = 524_288
@@ -54,11 +56,13 @@ class _Step(NamedTuple):
     Attributes:
         events: In order.
         error: What it raised behind them.
+        size: Bytes of data that came out, about.
         more: Whether it has more to give before it is fed again.
     """
 
     events: Sequence[Event]
     error: Exception | None
+    size: int
     more: bool
 
 
@@ -68,7 +72,7 @@ def own(chunk: Buffer) -> bytes:
 
 
 class Pipeline:
-    """Decodes a source in a worker thread, and hands out what came of it, a step at a time.
+    """Decodes a source, and hands out what came of it, a step at a time.
 
     At most two steps wait for the consumer, and half a mebibyte of input for the worker.
 
@@ -80,8 +84,10 @@ class Pipeline:
 
     def __init__(self, chunks: AsyncIterator[Buffer], decoder: Decoder, *, fed: bool = False) -> None:
         self._chunks = chunks
-        self._ready = chunks if isinstance(chunks, ReadySource) else None
+        self._in_thread = decoder.is_slow
+        self._ready = chunks if self._in_thread and isinstance(chunks, ReadySource) else None
         self._decoder = decoder
+        self._decoded = 0  # bytes, in place, since the loop had its turn
         self._input: list[bytes] = []
         self._size = 0  # of the input; about
         self._job: asyncio.Future[_Step] | None = None
@@ -116,9 +122,14 @@ class Pipeline:
         self._steps.clear()
 
     async def _work_in_place(self) -> None:
-        """Take the next step here and now, if it is a small one; read, if there is nothing for it."""
-        if self._size:
-            self._take(_decode(self._decoder, self._take_input(), at_end=False))
+        """Take the next step here and now; read, if there is nothing for it."""
+        if self._more or self._size:
+            step = _decode(self._decoder, b"" if self._more else self._take_input())
+            self._take(step)
+            self._decoded += step.size
+            if self._decoded >= _STEP:
+                self._decoded = 0
+                await asyncio.sleep(0)
             return
         try:
             self._keep(await self._chunks.__anext__())
@@ -147,7 +158,7 @@ class Pipeline:
 
     def _begin_job(self) -> None:
         """Begin the next step in a worker, if it is worth it and not too many wait."""
-        worth_it = self._more or self._size > _IN_PLACE
+        worth_it = self._in_thread and (self._more or self._size > _IN_PLACE)
         if worth_it and self._job is None and len(self._steps) < _DEPTH:
             data = b"" if self._more else self._take_input()
             loop = asyncio.get_running_loop()
@@ -186,7 +197,7 @@ def _decode(decoder: Decoder, data: bytes, *, at_end: bool = False) -> _Step:
             events.append(event)
             size += len(event.data) if isinstance(event, WholeMember | MemberData) else _EVENT_COST
             if size >= _STEP:
-                return _Step(events, None, more=True)
+                return _Step(events, None, size, more=True)
     except Exception as error:  # noqa: BLE001 - whoever pulls gets it
-        return _Step(events, error, more=False)
-    return _Step(events, None, more=False)
+        return _Step(events, error, size, more=False)
+    return _Step(events, None, size, more=False)

@@ -58,7 +58,7 @@ class BareDecoder:
         limits: `max_member_size` bounds it.
     """
 
-    decompresses = False
+    decompresses = is_slow = False
 
     def __init__(self, name: str = NAMELESS, *, limits: Limits = DEFAULT_LIMITS) -> None:
         self._name = name
@@ -125,7 +125,7 @@ class TarOrBareDecoder:
         strict: As `TarDecoder` takes it.
     """
 
-    decompresses = False
+    decompresses = is_slow = False
 
     def __init__(self, source_name: str, *, limits: Limits = DEFAULT_LIMITS, strict: bool = True) -> None:
         self._source_name = source_name

@@ -63,6 +63,8 @@ class Bzip2Decompressor(StreamDecompressor):
         strict: Whether to refuse anything else behind the last stream; False ignores it.
     """
 
+    is_slow = True
+
     def __init__(self, *, limits: Limits = DEFAULT_LIMITS, strict: bool = True) -> None:
         frames = {b"BZh%d" % level: _read_stream(level) for level in _LEVELS}
         super().__init__("bzip2", frames, limits=limits, strict=strict)

@@ -42,7 +42,12 @@ class Decompressor(Protocol):
 
     After `feed`, iterating decompresses, one piece per step, for as far as the input reaches. Malformed input
     yields what was sound before it and then raises; from then on every call raises the same error.
+
+    Attributes:
+        is_slow: Whether it is better done in a thread: by tens of megabytes per second.
     """
+
+    is_slow: bool
 
     def feed(self, chunk: Buffer, /) -> None:
         """Give the next bytes of the input."""
@@ -75,6 +80,8 @@ class StreamDecompressor:
         zero_padding: Whether zero bytes may stand there all the same: who writes records, to a pipe or a
             tape, fills the last one.
     """
+
+    is_slow = False
 
     def __init__(
         self,

@@ -129,7 +129,12 @@ class Decoder(Protocol):
 
     @property
     def decompresses(self) -> bool:
-        """Whether there is something to decompress, as far as is known: work better done in a thread."""
+        """Whether there is something to decompress, as far as is known."""
+        ...
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether decompressing takes so long that it is better done in a thread."""
         ...
 
     def feed(self, chunk: Buffer, /) -> None:

@@ -97,7 +97,7 @@ class MultipartDecoder:
         UsageError: if RFC 2046 allows no such boundary.
     """
 
-    decompresses = False
+    decompresses = is_slow = False
 
     def __init__(self, boundary: bytes, *, limits: Limits = DEFAULT_LIMITS, strict: bool = True) -> None:
         if fault := boundary_fault(boundary):

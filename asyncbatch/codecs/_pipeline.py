@@ -85,6 +85,11 @@ class DetectingDecoder:
         return self._decoder is not None and self._decoder.decompresses
 
     @property
+    def is_slow(self) -> bool:
+        """Whether decompressing the format that was found takes long."""
+        return self._decoder is not None and self._decoder.is_slow
+
+    @property
     def directory(self) -> tuple[ZipRecord, ...] | None:
         """What `ZipDecoder.directory` has, if this is a zip."""
         return getattr(self._decoder, "directory", None)
@@ -143,6 +148,7 @@ class CompressedDecoder:
     decompresses = True
 
     def __init__(self, decompressor: Decompressor, container: Decoder) -> None:
+        self.is_slow = decompressor.is_slow
         self._decompressor = decompressor
         self._container = container
         self._eof = False

@@ -99,7 +99,7 @@ class TarDecoder:
             behind them. False accepts an end at a member's boundary, and anything behind the end.
     """
 
-    decompresses = False
+    decompresses = is_slow = False
 
     def __init__(self, *, limits: Limits = DEFAULT_LIMITS, strict: bool = True) -> None:
         self._limits = limits

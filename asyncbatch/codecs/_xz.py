@@ -109,6 +109,8 @@ class XzDecompressor(StreamDecompressor):
         strict: Whether to refuse anything else behind the last stream; False ignores it.
     """
 
+    is_slow = True
+
     def __init__(self, *, limits: Limits = DEFAULT_LIMITS, strict: bool = True) -> None:
         frames: dict[bytes, FrameReader]
         frames = {_MAGIC_BEGINNING: partial(_read_stream, strict=strict), _LEGACY_MAGIC: _refuse_legacy}

@@ -123,6 +123,8 @@ class ZipDecoder:
         self._plain = PlainReader(self._delivered, self._sizes, strict=strict)
         self._directory: tuple[ZipRecord, ...] | None = None
 
+    is_slow = False  # but for methods that are rare in zips
+
     @property
     def decompresses(self) -> bool:
         """Whether members are compressed, those that came so far."""

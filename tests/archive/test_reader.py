@@ -593,7 +593,7 @@ class SizelessStart(MemberStart):
 class SizelessDecoder:
     """Knows the size of a member at its end only, as in a streamed zip, and tells the last ones at EOF."""
 
-    decompresses = False
+    decompresses = is_slow = False
 
     def __init__(self) -> None:
         self._events: list[Event] = [SizelessStart()]
