@@ -15,6 +15,8 @@ nox.options.sessions = ["lint", "types", "layers", "docs", "build", "tests"]
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
+# What a user does with what was installed.
+WHEEL_TESTS = [*(f"tests/test_{name}.py" for name in ("docs", "examples", "import")), "tests/cli"]
 
 
 def install_groups(session: nox.Session, *groups: str) -> None:
@@ -54,7 +56,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """The wheel, made of the sdist, passes the sdist's tests where there is no source tree to import."""
+    """The wheel, made of the sdist, does what docs, examples and command say, with no source beside it."""
     install_groups(session, "build", "test")
     place = Path(session.create_tmp()).resolve()
     shutil.rmtree(place)
@@ -65,20 +67,20 @@ def build(session: nox.Session) -> None:
     unpacked = place / sdist.name.removesuffix(".tar.gz")
     shutil.rmtree(unpacked / "asyncbatch")
     with session.chdir(unpacked):
-        session.run("pytest", "--quiet", *session.posargs)
+        session.run("pytest", "--quiet", *(session.posargs or WHEEL_TESTS))
 
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """All tests, or those that are named: ``nox -s tests-3.12 -- tests/codecs``.
 
-    On the oldest Python, all of them have to take every branch. Nothing in the code depends on the version,
-    and watching it take them doubles the time.
+    On the oldest Python, all of them have to take every branch, and the benchmarks have to run. Nothing in the
+    code depends on the version, and watching it take the branches doubles the time.
     """
     install_groups(session, "test")
     session.install("-e", ".[all]")
-    watched = ["--cov"] if session.python == PYTHONS[0] else []
-    session.run("pytest", *(session.posargs or watched))
+    options = ["--cov"] if session.python == PYTHONS[0] else ["--ignore=tests/test_benchmarks.py"]
+    session.run("pytest", *(session.posargs or options))
 
 
 @nox.session
