@@ -74,8 +74,8 @@ def build(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """All tests, or those that are named: ``nox -s tests-3.12 -- tests/codecs``.
 
-    On the oldest Python, all of them have to take every branch, and the benchmarks have to run. Nothing in the
-    code depends on the version, and watching it take the branches doubles the time.
+    On the oldest Python, all of them have to take every branch, and the benchmarks have to run. Nothing in
+    the code depends on the version, and watching it take the branches doubles the time.
     """
     install_groups(session, "test")
     session.install("-e", ".[all]")
