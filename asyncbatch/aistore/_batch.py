@@ -33,6 +33,10 @@ class GetBatchSource:
         body = Body(response)
         return GetBatchAnswer(request, body, format_of_mime(body.headers.get("content-type", "")))
 
+    async def open_entry(self, request: BatchRequest) -> GetBatchAnswer:
+        """Ask for the one entry of a request by a GET of its own."""
+        raise NotImplementedError
+
 
 class GetBatchAnswer:
     """The answer to a GetBatch request in streaming mode: an archive, on its way."""
@@ -40,6 +44,7 @@ class GetBatchAnswer:
     def __init__(self, request: BatchRequest, body: Body, archive_format: ArchiveFormat | None) -> None:
         self.chunks = body
         self.archive_format = archive_format
+        self.sizes = None
         self._entries = request.entries
         self._only_obj_name = request.only_obj_name
         self.member_names = member_names(request.entries, only_obj_name=request.only_obj_name)

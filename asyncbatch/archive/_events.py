@@ -47,6 +47,7 @@ class EventStream:
         source_name: What their source is called; None where they are an archive of many members for sure.
         limits: Bounds for the decoder.
         strict: Whether the archive must end as its format says.
+        sizes: Bytes of each member, if they are known from elsewhere.
     """
 
     __slots__ = (
@@ -69,9 +70,12 @@ class EventStream:
         source_name: str | None = None,
         limits: Limits = DEFAULT_LIMITS,
         strict: bool = True,
+        sizes: Sequence[int] | None = None,
     ) -> None:
         self._chunks = chunks
-        self._decoder = open_decoder(archive_format, source_name=source_name, limits=limits, strict=strict)
+        self._decoder = open_decoder(
+            archive_format, source_name=source_name, limits=limits, strict=strict, sizes=sizes
+        )
         self.max_item_size = limits.max_item_size
         self._pipeline: Pipeline | None = None  # once there is something to decompress
         self._ended = False

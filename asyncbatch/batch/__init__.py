@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ._item import BatchItem, BatchStats, ItemMetadata
 from ._request import BatchOptions, BatchRequest, BucketRef, Entry, ObjectRef, make_request
-from ._source import BatchAnswer, BatchSource
+from ._source import BatchAnswer, BatchRefusedError, BatchSource
 from ._stream import BatchMember, BatchMembers, BatchStream
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "BatchMember",
     "BatchMembers",
     "BatchOptions",
+    "BatchRefusedError",
     "BatchRequest",
     "BatchSource",
     "BatchStats",

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from ..errors import RemoteError
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from ..codecs import ArchiveFormat
     from ..codecs._events import Buffer
-    from ..errors import RemoteError
     from ._request import BatchRequest
 
-__all__ = ["BatchAnswer", "BatchSource"]
+__all__ = ["BatchAnswer", "BatchRefusedError", "BatchSource"]
+
+
+class BatchRefusedError(RemoteError):
+    """An answer that refuses a whole batch for some of its entries, without saying for which."""
 
 
 class BatchAnswer(Protocol):
@@ -33,6 +38,11 @@ class BatchAnswer(Protocol):
         """The name under which each entry comes if it exists, in order."""
         ...
 
+    @property
+    def sizes(self) -> Sequence[int] | None:
+        """Bytes of each member, 0 for what stands for an error; None if the answer does not tell ahead."""
+        ...
+
     def fault(self, position: int, member_name: str) -> RemoteError | None:
         """Return the error that a member of another name stands for, or None if the name means nothing.
 
@@ -51,10 +61,23 @@ class BatchSource(Protocol):
         ...
 
     async def open_batch(self, request: BatchRequest) -> BatchAnswer:
-        """Send a request, which is not empty, and return when the answer begins.
+        """Send a request, which is not empty, once, and return when the answer begins.
 
         Raises:
-            RemoteError: if the answer is an error.
+            BatchRefusedError: if a smaller batch may be answered where this one is not.
+            RemoteError: if the answer is another error.
+            TransportError: if there is none.
+        """
+        ...
+
+    async def open_entry(self, request: BatchRequest) -> BatchAnswer:
+        """Ask for the one entry of a request by itself, outside of any batch, so that its own error is known.
+
+        Returns:
+            An answer whose chunks are the object, or the part of it, as a ``bare`` archive.
+
+        Raises:
+            RemoteError: if the answer is an error: the entry's own, if it is not retryable.
             TransportError: if there is none.
         """
         ...

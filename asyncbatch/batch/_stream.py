@@ -136,7 +136,9 @@ class BatchStream(AsyncCloseable):
             self._names = answer.member_names
             if self._state != "open":
                 raise UsageError("this batch was closed while it was opened")
-            self._stream = EventStream(answer.chunks, answer.archive_format, limits=self._limits)
+            self._stream = EventStream(
+                answer.chunks, answer.archive_format, limits=self._limits, sizes=answer.sizes
+            )
         except BaseException:  # cancellation too: this batch will never have an answer
             await self._close("failed")
             raise

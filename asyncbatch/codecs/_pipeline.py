@@ -11,7 +11,7 @@ from ._formats import detect_format, open_decompressor
 from ._tar_decoder import TarDecoder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from ..limits import Limits
     from ._decompress import Decompressor
@@ -28,6 +28,7 @@ def open_decoder(
     source_name: str | None = None,
     limits: Limits = DEFAULT_LIMITS,
     strict: bool = True,
+    sizes: Sequence[int] | None = None,
 ) -> Decoder:
     """Make the decoder of an archive format; for None, one that tells the format by the first bytes.
 
@@ -37,6 +38,7 @@ def open_decoder(
             a name, a compressed stream whose format is to be told is a compressed tar and nothing else.
         limits: Bounds on what is accepted.
         strict: Whether the input must end as its format says.
+        sizes: Bytes of each member, if they are known: where a zip's members end, it may not say.
     """
     if archive_format is None:
         return DetectingDecoder(source_name=source_name, limits=limits, strict=strict)
@@ -46,7 +48,7 @@ def open_decoder(
     elif archive_format.container == "zip":
         from ._zip_decoder import ZipDecoder  # noqa: PLC0415 - with all that a zip may be compressed by
 
-        container = ZipDecoder(limits=limits, strict=strict)
+        container = ZipDecoder(limits=limits, strict=strict, sizes=sizes)
     else:
         container = TarDecoder(limits=limits, strict=strict)
     return _decompressed(archive_format, container, limits=limits, strict=strict)

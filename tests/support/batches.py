@@ -79,6 +79,7 @@ class FakeAnswer:
     def __init__(self, request: BatchRequest, body: FakeBody, archive_format: ArchiveFormat | None) -> None:
         self.chunks = body
         self.archive_format = archive_format
+        self.sizes = None
         self.member_names = [entry.name for entry in request.entries]
 
     def fault(self, position: int, member_name: str) -> RemoteError | None:
@@ -131,6 +132,9 @@ class FakeSource:
             await self._opening()
         self.bodies.append(FakeBody(self._steps))
         return FakeAnswer(request, self.body, self._format)
+
+    async def open_entry(self, request: BatchRequest) -> FakeAnswer:
+        raise AssertionError(f"nothing was to be asked for alone: {request}")
 
 
 def request_of(names: Iterable[str], **options: Any) -> BatchRequest:  # noqa: ANN401 - of BatchRequest
