@@ -19,26 +19,50 @@ __all__ = ["DEFAULT_TIMEOUT", "Body", "open_http_client", "public_url", "read_bo
 
 # A batch that is assembled before it is sent keeps silent for up to 40 s (AIStore, multipart mode).
 DEFAULT_TIMEOUT: Final = httpx.Timeout(60.0, connect=10.0)
+_CREDENTIALS: Final = ("authorization", "proxy-authorization", "cookie")
 
 
 def open_http_client(
-    *, timeout: httpx.Timeout | float | None, ssl_context: ssl.SSLContext | None = None
+    *,
+    timeout: httpx.Timeout | float | None,
+    ssl_context: ssl.SSLContext | None = None,
+    max_connections: int | None = None,
 ) -> httpx.AsyncClient:
     """Make the client that is used unless the user brings one.
 
     It sends by `StreamingTransport`, or through the proxies that the environment names by httpx's own.
+
+    Args:
+        timeout: As httpx takes it.
+        ssl_context: TLS settings, by default those of the system.
+        max_connections: Connections that may be open at once, in all; by default those of `DEFAULT_LIMITS`.
     """
     verify = True if ssl_context is None else ssl_context
+    limits = DEFAULT_LIMITS
+    if max_connections is not None:
+        limits = httpx.Limits(
+            max_connections=max_connections,
+            max_keepalive_connections=max_connections,
+            keepalive_expiry=DEFAULT_LIMITS.keepalive_expiry,
+        )
     return httpx.AsyncClient(
-        transport=StreamingTransport(verify=verify),
-        mounts=proxy_mounts(DEFAULT_LIMITS, verify=verify),
+        transport=StreamingTransport(verify=verify, limits=limits),
+        mounts=proxy_mounts(limits, verify=verify),
         timeout=timeout,
         follow_redirects=False,
     )
 
 
-async def send(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+async def send(
+    client: httpx.AsyncClient, request: httpx.Request, *, anonymous: bool = False
+) -> httpx.Response:
     """Send a request and return the response with its body still to be read. Redirects are not followed.
+
+    Args:
+        client: Sends.
+        request: What is sent.
+        anonymous: Whether to leave out what the client would add to say who sends: the request's own
+            credentials and cookies, and the client's `auth`.
 
     Raises:
         TransportError: if there was no answer.
@@ -48,9 +72,14 @@ async def send(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Respo
         raise UsageError("the client was closed; make another one")
     # Compressed on the way, a body would not be the bytes that were stored.
     request.headers["accept-encoding"] = "identity"
+    options: dict[str, None] = {}
+    if anonymous:
+        options["auth"] = None
+        for name in _CREDENTIALS:
+            request.headers.pop(name, None)
     with translated_errors(f"{request.method} {public_url(request.url)}"):
         try:
-            return await client.send(request, stream=True, follow_redirects=False)
+            return await client.send(request, stream=True, follow_redirects=False, **options)
         except (UnicodeDecodeError, UnicodeEncodeError):  # whatever makes the request's body
             raise
         except UnicodeError as error:

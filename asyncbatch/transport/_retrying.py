@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, TypeVar
+import logging
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from ..errors import RemoteError, TransportError
 
@@ -16,6 +17,10 @@ __all__ = ["retried"]
 
 _T = TypeVar("_T")
 
+_logger: Final = logging.getLogger("asyncbatch.transport")
+# Without a handler, Python would write warnings to standard error: a library leaves that to the program.
+logging.getLogger("asyncbatch").addHandler(logging.NullHandler())
+
 
 async def retried(
     attempt: Callable[[], Awaitable[_T]], policy: RetryPolicy, *, what: str, idempotent: bool = True
@@ -25,7 +30,7 @@ async def retried(
     Args:
         attempt: Sends a request.
         policy: Decides.
-        what: What is done, for the error.
+        what: What is done, for the error and the log, and so without a secret.
         idempotent: Whether doing it twice is doing it once.
 
     Raises:
@@ -46,6 +51,7 @@ async def retried(
                     delay = policy.delay(attempts, error, elapsed=loop.time() - begin, idempotent=idempotent)
                     if delay is None:
                         raise
+                    _logger.warning("%s: failed attempt %d, next in %.3f s: %s", what, attempts, delay, error)
                 await asyncio.sleep(delay)
     except TimeoutError:
         if not deadline.expired():
