@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ._item import BatchItem, BatchStats, ItemMetadata
+from ._members import BatchMember, BatchMembers
 from ._request import BatchOptions, BatchRequest, BucketRef, Entry, ObjectRef, make_request
 from ._source import BatchAnswer, BatchRefusedError, BatchSource
-from ._stream import BatchMember, BatchMembers, BatchStream
+from ._stream import BatchStream
 
 __all__ = [
     "BatchAnswer",
