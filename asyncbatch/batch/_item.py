@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from ._request import Entry
 
 __all__ = ["BatchItem", "BatchStats", "ItemMetadata"]
 
@@ -14,27 +17,44 @@ class ItemMetadata:
 
     Attributes:
         index: Position of its entry in the request.
-        name: The object.
-        bucket: The object's bucket.
-        provider: Where the bucket lives, such as ``"ais"``.
-        archpath: The file inside the object, if the entry asked for one.
+        entry: What was asked for.
         size: Bytes of data.
-        opaque: What the caller gave with the entry.
         missing: Whether the object, or the file inside it, does not exist.
         error: Why there is no data, or None if there is.
         member_name: The name under which the item came, or None if it came under none.
     """
 
     index: int
-    name: str
-    bucket: str
-    provider: str
-    archpath: str | None
-    size: int
-    opaque: bytes | None
-    missing: bool
-    error: str | None
-    member_name: str | None
+    entry: Entry
+    size: int = 0
+    missing: bool = False
+    error: str | None = None
+    member_name: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The object."""
+        return self.entry.name
+
+    @property
+    def bucket(self) -> str:
+        """The object's bucket."""
+        return self.entry.bucket
+
+    @property
+    def provider(self) -> str:
+        """Where the bucket lives, such as ``"ais"``."""
+        return self.entry.provider
+
+    @property
+    def archpath(self) -> str | None:
+        """The file inside the object, if the entry asked for one."""
+        return self.entry.archpath
+
+    @property
+    def opaque(self) -> bytes | None:
+        """What the caller gave with the entry."""
+        return self.entry.opaque
 
 
 class BatchItem(NamedTuple):

@@ -9,6 +9,7 @@ from ..codecs._backends import crc32
 from ..codecs._events import MemberData
 from ..errors import BucketNotFoundError, FormatError, IncompleteBatchError, ObjectNotFoundError
 from ._item import ItemMetadata
+from ._request import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["AstrayError", "Pairing"]
 
 _make_object: Final = object.__new__
+_LENGTH: Final = Entry._fields.index("length")
 
 
 class AstrayError(Exception):
@@ -83,10 +85,8 @@ class Pairing:
         # As ItemMetadata(…), in half of the time.
         metadata = _make_object(ItemMetadata)
         metadata.index = index
-        entry = self._entries[index]
-        metadata.name, metadata.bucket, metadata.provider, _, metadata.archpath, _, length, opaque = entry
+        metadata.entry = entry = self._entries[index]
         metadata.size = size or 0
-        metadata.opaque = opaque
         metadata.missing = False
         metadata.error = None
         metadata.member_name = name = member.name
@@ -94,8 +94,21 @@ class Pairing:
             self._explain_other_name(metadata, self._names[index])
         elif not size and member.kind != "file":
             raise AstrayError(f"entry {index}: a {member.kind} came for object {entry.name!r}")
-        elif length is not None and size is not None:
+        elif entry[_LENGTH] is not None and size is not None:
             self._check_length(metadata)
+        return metadata
+
+    def take(self, member: WholeMember) -> ItemMetadata:
+        """Pair a member that is whole with the entry that is due, and count it as delivered.
+
+        Raises as `begin` does.
+        """
+        metadata = self.begin(member)
+        if not self.delivered:
+            self.first_at = time.perf_counter()
+        self.delivered += 1
+        self.bytes += metadata.size
+        self.missing += metadata.missing
         return metadata
 
     def _check_length(self, metadata: ItemMetadata) -> None:
@@ -134,7 +147,7 @@ class Pairing:
         """
         if not self._is_sized:
             self._check_length(item)
-        if self.first_at is None:
+        if not self.delivered:
             self.first_at = time.perf_counter()
         self.delivered += 1
         self.bytes += item.size

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self, TypedDict
 
 from ..codecs._formats import parse_format
 from ..errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = ["BatchOptions", "BatchRequest", "BucketRef", "Entry", "ObjectRef", "make_request"]
 
@@ -72,6 +73,20 @@ class Entry(NamedTuple):
     opaque: bytes | None = None
 
 
+class Traits(NamedTuple):
+    """What the entries of a request have in common, so that not everybody has to look at each of them.
+
+    Attributes:
+        buckets: Name, provider and namespace of every bucket, with the index of its first entry.
+        has_parts: Whether any entry asks for less than an object: a range, or a file in it.
+        has_opaque: Whether any brings bytes of its own.
+    """
+
+    buckets: Mapping[tuple[str, str, str | None], int]
+    has_parts: bool
+    has_opaque: bool
+
+
 _NAMELESS: Final = "the object's name is empty"
 
 
@@ -120,6 +135,7 @@ class BatchRequest:
         self.streaming = streaming
         self.colocation = colocation
         self._entries: list[Entry] = []
+        self._traits: Traits | None = None  # until they are asked for
 
     def add_object_request(
         self,
@@ -154,19 +170,32 @@ class BatchRequest:
         )
         _check_entry(entry, len(self._entries))
         self._entries.append(entry)
+        self._traits = None
 
     def _add_names(self, names: Sequence[str], bucket: BucketRef) -> None:
         """Add whole objects of one bucket, as `add_object_request` would one by one in ten times the time."""
         if not all(names):
             raise UsageError(_NAMELESS, index=len(self._entries) + names.index(""))
-        behind = (bucket.name, bucket.provider, bucket.namespace, None, 0, None, None)
-        make = tuple.__new__  # Entry(…) takes keywords and defaults apart, each time
-        self._entries += [make(Entry, (name, *behind)) for name in names]
+        where = bucket.name, bucket.provider, bucket.namespace
+        if not self._entries:
+            self._traits = Traits({where: 0}, has_parts=False, has_opaque=False)
+        elif where not in self.traits.buckets:
+            self._traits = None
+        behind = [repeat(value) for value in (*where, None, 0, None, None)]
+        # Not Entry(…), which takes keywords and defaults apart each time.
+        self._entries += map(tuple.__new__, repeat(Entry), zip(names, *behind, strict=False))
 
     @property
     def entries(self) -> tuple[Entry, ...]:
         """What was added so far, in order."""
         return tuple(self._entries)
+
+    @property
+    def traits(self) -> Traits:
+        """What the entries have in common."""
+        if self._traits is None:
+            self._traits = _survey(self._entries)
+        return self._traits
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -179,7 +208,9 @@ class BatchRequest:
 
     def copy(self) -> Self:
         """Return a request of the same options and entries that changes on its own."""
-        return self.with_entries(self._entries)
+        other = self.with_entries(self._entries)
+        other._traits = self._traits  # noqa: SLF001 - of its own class
+        return other
 
     def with_entries(self, entries: Iterable[Entry]) -> Self:
         """Return a request of the same options for other entries."""
@@ -192,6 +223,16 @@ class BatchRequest:
         )
         other._entries = list(entries)  # noqa: SLF001 - of its own class
         return other
+
+
+def _survey(entries: Sequence[Entry]) -> Traits:
+    buckets: dict[tuple[str, str, str | None], int] = {}
+    has_parts = has_opaque = False
+    for index, (_, bucket, provider, namespace, archpath, start, length, opaque) in enumerate(entries):
+        buckets.setdefault((bucket, provider, namespace), index)
+        has_parts = has_parts or archpath is not None or start > 0 or length is not None
+        has_opaque = has_opaque or bool(opaque)
+    return Traits(buckets, has_parts, has_opaque)
 
 
 def _check_entry(entry: Entry, index: int) -> None:

@@ -184,18 +184,18 @@ class BatchStream(AsyncCloseable):
             try:
                 for event in stream.events:
                     if isinstance(event, WholeMember):
-                        metadata = pairing.begin(event)
                         data = event.data
                         if len(data) > stream.max_item_size:
                             raise stream.item_too_large(event.name, len(data))
+                        metadata = pairing.take(event)
                     elif isinstance(event, MemberStart):
                         metadata = pairing.begin(event)
                         data = await stream.collect(event)
                         metadata.size = len(data)
+                        pairing.end(metadata)
                     else:
                         self._skip(stream, event)
                         continue
-                    pairing.end(metadata)
                     return _make_tuple(BatchItem, (metadata, data))  # as BatchItem(…), in half of the time
                 if not await stream.pull():
                     await self._end_of_answer()
@@ -231,8 +231,7 @@ class BatchStream(AsyncCloseable):
             try:
                 for event in stream.events:
                     if isinstance(event, WholeMember):
-                        metadata = pairing.begin(event)
-                        pairing.end(metadata)
+                        metadata = pairing.take(event)
                         stream.current = member = ArchiveMember(stream, event, event.data)
                         return BatchMember(self, pairing, metadata, member)
                     if isinstance(event, MemberStart):

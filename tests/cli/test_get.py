@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncbatch.batch import ItemMetadata
+from asyncbatch.batch import Entry, ItemMetadata
 from asyncbatch.cli._get import _Tally
 from asyncbatch.cli._output import Output
 from asyncbatch.cli._run import Status
@@ -195,8 +195,8 @@ def test_the_system_stops_us(run: Run, endpoint: str, tmp_path: Path) -> None:
 
 def test_what_failed_otherwise_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
     tally = _Tally(Output(as_json=False))
-    tally.add(ItemMetadata(0, "a", "b", "ais", "in/side", 0, None, False, "access denied", None))
-    tally.add(ItemMetadata(1, "b", "b", "ais", None, 0, None, True, "not there", None))
+    tally.add(ItemMetadata(0, Entry("a", "b", "ais", archpath="in/side"), error="access denied"))
+    tally.add(ItemMetadata(1, Entry("b", "b", "ais"), missing=True, error="not there"))
 
     assert tally.status() is Status.FAILED
     assert tally.summary().endswith(", 1 missing, 1 failed")
