@@ -11,6 +11,7 @@ import json
 import logging
 import secrets
 from contextlib import closing
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
@@ -21,16 +22,17 @@ from starlette.responses import Response
 from ..codecs import TarEncoder, ZipEncoder
 from ..codecs._gzip import GzipCompressor
 from ..codecs._lz4 import Lz4Compressor
+from ._alteration import alteration_of
 from ._errors import ApiError, as_api_error
 from ._getbatch import RangeError, parse_batch
 from ._objects import open_source
 from ._redirect import PROXY_ID, Tickets, is_redirected, redirect
-from ._store import MissingError, NoSuchBucketError, StoreError
+from ._store import MissingError, NoSuchBucketError, NoSuchObjectError, StoreError
 from ._stream import CHUNK_SIZE, Body, CutError, StreamResponse, read_body, watching
 from ._target import bucket_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
     from typing import TypeAlias
 
     from starlette.requests import Request
@@ -38,12 +40,13 @@ if TYPE_CHECKING:
 
     from ..codecs._compress import Compressor
     from ..codecs._events import Buffer
+    from ._alteration import Facts
     from ._getbatch import Batch, Entry
     from ._shards import Shards
     from ._source import Source
     from ._store import Store
 
-__all__ = ["Batches"]
+__all__ = ["Batches", "expired"]
 
 _MAX_REQUEST: Final = 64 << 20
 _MISSING: Final = "__404__/"
@@ -102,11 +105,7 @@ class Batches:
         bucket = bucket_of(request)
         job, work, nat = (request.path_params[key] for key in ("job", "work", "nat"))
         if not self._tickets.redeem(f"{bucket}/{job}/{work}/{nat}"):
-            raise ApiError(
-                404,
-                f'x-get-batch[{job}]-ais://{bucket}: wid="{work}" (prep-rx not done?) does not exist',
-                code="ErrNotFound",
-            )
+            raise expired(bucket, job, work)
         batch = await run_sync(parse_batch, await read_body(request, _MAX_REQUEST), bucket)
         return await self._serve(request, batch, job, f"ais://{bucket}")
 
@@ -118,28 +117,33 @@ class Batches:
         return batch
 
     async def _serve(self, request: Request, batch: Batch, job: str, where: str) -> ASGIApp:
+        alteration = alteration_of(request.scope)
+        batch = replace(batch, entries=alteration.entries(batch.entries))
         if batch.streaming:
-            pieces = self._encode(batch)
+            pieces = self._encode(replace(batch, entries=alteration.sent(batch.entries)))
             return StreamResponse(
                 Body(_compress(pieces, batch.format)), headers={"Content-Type": _CONTENT_TYPES[batch.format]}
             )
         survey = self._survey(batch, f"x-get-batch[{job}]-{where}")
-        outcomes: list[Outcome] = []
+        promised: list[tuple[Entry, Outcome]] = []
         async with watching(request.receive) as gone:
             while some := await run_sync(list, islice(survey, _SURVEYED_PER_HOP)):
-                outcomes += some
+                promised += some
                 if gone.done():
                     return Response()
         boundary = secrets.token_hex(30)
-        archive = _compress(self._encode_promised(batch, outcomes), batch.format)
+        metadata = _metadata(job, alteration.told(_facts(entry, outcome) for entry, outcome in promised))
+        archive = _compress(self._encode_promised(batch, alteration.sent(promised)), batch.format)
         return StreamResponse(
-            Body(_in_parts(boundary, job, _metadata(job, batch, outcomes), archive)),
+            Body(_in_parts(boundary, job, metadata, archive)),
             headers={"Content-Type": f"multipart/mixed; boundary={boundary}"},
         )
 
     def _open(self, entry: Entry) -> Source:
         if entry.provider != "ais":
             raise NoSuchBucketError(entry.bucket, entry.provider)
+        if entry.missing:
+            raise NoSuchObjectError(entry.bucket, entry.name, entry.archpath)
         return open_source(self._store, self._shards, entry.bucket, entry.name, entry.archpath)
 
     def _encode(self, batch: Batch) -> Generator[Buffer]:
@@ -150,7 +154,7 @@ class Batches:
             try:
                 source = self._open(entry)
             except MissingError as error:
-                if not allowed:
+                if allowed <= 0 and not _is_marked_anyhow(batch, entry):
                     _logger.info("%s: batch ends early: %s", entry.member, error)
                     break
                 allowed -= 1
@@ -168,8 +172,8 @@ class Batches:
                 yield from _encode_member(encoder, entry.member, source, start, length)
         yield encoder.finish()
 
-    def _survey(self, batch: Batch, job: str) -> Generator[Outcome]:
-        """Yield what will come of each entry.
+    def _survey(self, batch: Batch, job: str) -> Generator[tuple[Entry, Outcome]]:
+        """Yield each entry, and what will come of it.
 
         Raises:
             ApiError: if there is to be no archive at all.
@@ -183,22 +187,23 @@ class Batches:
                 raise ApiError(400, str(error), code="ErrRangeNotSatisfiable") from None
             except (StoreError, OSError) as error:
                 answer = as_api_error(error)
-                if not isinstance(error, MissingError) or not batch.continue_on_error:
+                marked = _is_marked_anyhow(batch, entry)
+                if not isinstance(error, MissingError) or not (batch.continue_on_error or marked):
                     raise answer from None
-                if not allowed:
+                if allowed <= 0 and not marked:
                     limit = self._max_soft_errors or 0
                     raise ApiError(
                         400, f"{job}: exceeded soft-errors limit: {limit + 1} (max: {limit})"
                     ) from None
                 allowed -= 1
-                yield answer.message
+                yield entry, answer.message
             else:
-                yield length  # with nothing open: nobody closes a generator that a thread may be in
+                yield entry, length  # with nothing open: nobody closes a generator that a thread may be in
 
-    def _encode_promised(self, batch: Batch, outcomes: list[Outcome]) -> Generator[Buffer]:
+    def _encode_promised(self, batch: Batch, promised: list[tuple[Entry, Outcome]]) -> Generator[Buffer]:
         """Yield the archive that the metadata announced, or none."""
         encoder = _open_encoder(batch)
-        for entry, outcome in zip(batch.entries, outcomes, strict=True):
+        for entry, outcome in promised:
             if isinstance(outcome, str):
                 yield encoder.encode(_MISSING + entry.member, b"")
                 continue
@@ -218,6 +223,17 @@ class Batches:
         if not batch.continue_on_error:
             return 0
         return float("inf") if self._max_soft_errors is None else self._max_soft_errors
+
+
+def expired(bucket: str, job: str, work: str) -> ApiError:
+    """Return the error that answers a redirect's second use, or one that comes too late."""
+    message = f'x-get-batch[{job}]-ais://{bucket}: wid="{work}" (prep-rx not done?) does not exist'
+    return ApiError(404, message, code="ErrNotFound")
+
+
+def _is_marked_anyhow(batch: Batch, entry: Entry) -> bool:
+    """Return whether an entry that is missing is marked although the batch is a strict one."""
+    return entry.missing == "elsewhere" and not batch.continue_on_error
 
 
 def _open_encoder(batch: Batch) -> Encoder:
@@ -250,19 +266,25 @@ def _compressed(pieces: Generator[Buffer], compressor: Compressor) -> Generator[
     yield compressor.finish()
 
 
-def _metadata(job: str, batch: Batch, outcomes: list[Outcome]) -> Iterator[bytes]:
+def _facts(entry: Entry, outcome: Outcome) -> Facts:
+    """Return what the metadata say of an entry."""
+    facts: Facts = {"objname": entry.name}
+    if entry.archpath:
+        facts["archpath"] = entry.archpath
+    facts |= {"bucket": entry.bucket, "provider": entry.provider}
+    if isinstance(outcome, str):
+        facts["err_msg"] = outcome
+    if entry.opaque:
+        facts["opaque"] = entry.opaque
+    facts["size"] = outcome if isinstance(outcome, int) else 0
+    return facts
+
+
+def _metadata(job: str, out: Iterable[Facts]) -> Iterator[bytes]:
     """Yield the JSON that says of each entry what its member is."""
-    before = json.dumps({"uuid": job}, separators=(",", ":"))[:-1] + ',"out":['
-    for entry, outcome in zip(batch.entries, outcomes, strict=True):
-        facts: dict[str, str | int] = {"objname": entry.name}
-        if entry.archpath:
-            facts["archpath"] = entry.archpath
-        facts |= {"bucket": entry.bucket, "provider": entry.provider}
-        if isinstance(outcome, str):
-            facts["err_msg"] = outcome
-        if entry.opaque:
-            facts["opaque"] = entry.opaque
-        facts["size"] = outcome if isinstance(outcome, int) else 0
+    yield json.dumps({"uuid": job}, separators=(",", ":")).encode()[:-1] + b',"out":['
+    before = ""
+    for facts in out:
         yield (before + json.dumps(facts, ensure_ascii=False, separators=(",", ":"))).encode()
         before = ","
     yield b"]}\n"

@@ -10,7 +10,7 @@ import binascii
 import json
 import re
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from ._errors import ApiError
 from ._target import provider_of
@@ -41,6 +41,8 @@ class Entry:
         length: How many bytes; -1 for all from `start`.
         opaque: The client's own mark in base64, or ``""``.
         member: Its name in the archive.
+        missing: Whether to take it for missing: ``""`` if not. ``"elsewhere"`` means by another target: that
+            AIStore learns too late to stop, and marks even in a strict batch.
     """
 
     bucket: str
@@ -51,6 +53,7 @@ class Entry:
     length: int
     opaque: str
     member: str
+    missing: Literal["", "here", "elsewhere"] = ""
 
     def cut(self, size: int) -> tuple[int, int]:
         """Return the start and length of what is asked for, out of `size` bytes.

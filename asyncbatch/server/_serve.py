@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ._app import create_app
 
@@ -18,15 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from types import FrameType
 
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Scope
 
-__all__ = ["running", "serve"]
+__all__ = ["running", "serve", "transport_of"]
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 # Rounds of the loop, more than pass between asyncio's accept() and the beginning of a connection.
 _ROUNDS_OF_ACCEPT: Final = 5
 # Seconds. Clients give up idle connections sooner, and so never meet a closed one.
 _KEEP_ALIVE: Final = 75
+_TRANSPORT: Final = "asyncbatch.transport"
 
 
 async def serve(
@@ -100,6 +102,20 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def transport_of(scope: Scope) -> asyncio.Transport:
+    """Return the connection that a request came by, for an application that `running` serves."""
+    transport: asyncio.Transport = scope["state"][_TRANSPORT]
+    return transport
+
+
+class _Protocol(H11Protocol):
+    """A connection that its requests can be asked for: there is no other way to break one off."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, _TRANSPORT: transport}
+
+
 class _Server(uvicorn.Server):
     """uvicorn's server without its polling and its signal handling.
 
@@ -109,7 +125,7 @@ class _Server(uvicorn.Server):
 
     def __init__(self, app: ASGIApp, grace: float) -> None:
         config: dict[str, Any] = {
-            "http": "h11",
+            "http": _Protocol,
             "ws": "none",
             "lifespan": "off",
             "log_config": None,

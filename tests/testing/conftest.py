@@ -1,0 +1,29 @@
+"""A folder of objects that the faulty servers serve."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A bucket ``b`` of ten objects ``o0`` to ``o9``, and a shard with a file ``in/it``."""
+    bucket = tmp_path / "root" / "b"
+    bucket.mkdir(parents=True)
+    for number in range(10):
+        (bucket / f"o{number}").write_bytes(f"object {number}\n".encode() * 100)
+    with tarfile.open(bucket / "s.tar", "w") as shard:
+        member = tarfile.TarInfo("in/it")
+        member.size = 4
+        shard.addfile(member, io.BytesIO(b"meow"))
+    for path in bucket.iterdir():
+        os.utime(path, (1, 1))
+    return tmp_path / "root"
