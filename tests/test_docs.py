@@ -21,7 +21,7 @@ import anyio
 import pytest
 
 import asyncbatch
-from asyncbatch import aistore, codecs, server
+from asyncbatch import aistore, codecs, server, testing
 from asyncbatch.aistore import Client
 from asyncbatch.codecs import TarEncoder
 from asyncbatch.server import running
@@ -125,7 +125,9 @@ async def test_a_page_tells_the_truth(path: Path, place: Path) -> None:
         await run_page(path, found, names, url)
 
 
-@pytest.mark.parametrize("module", [asyncbatch, aistore, codecs, server], ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "module", [asyncbatch, aistore, codecs, server, testing], ids=lambda module: module.__name__
+)
 def test_every_public_name_is_in_the_reference(module: ModuleType) -> None:
     listed = set(
         re.findall(rf"^::: {module.__name__}\.(\w+)$", PAGES[ROOT / "docs/reference.md"], re.MULTILINE)

@@ -65,6 +65,15 @@ RUNS: Final[dict[str, tuple[list[str], list[str]]]] = {
     ),
     "own_http_client.py": ([], ["GET /v1/ml/moss/example 307", "[b'hello']"]),
     "server_in_a_test.py": ([], ["1 passed"]),
+    "faulty_server.py": (
+        [],
+        [
+            "20000 bytes\n",
+            "20 entries asked for, answered with: Status(status=503, retry_after=0, ",
+            "20 entries asked for, answered with: Expired()\n",
+            "20 entries asked for, answered with: None\n",
+        ],
+    ),
 }
 
 
