@@ -64,6 +64,7 @@ class FaultyAnswer:
         self._send = send
         self._on_redirect = on_redirect
         self._sent = 0
+        self._is_chunked = False
         self._is_over = False
 
     async def __call__(self, message: Message) -> None:
@@ -84,12 +85,15 @@ class FaultyAnswer:
                 head = {**head, "headers": headers}
             case Stall(seconds, at=None):
                 await _pause(self._receive, seconds)
+        # As h11 will have it (RFC 9112, section 6.3).
+        names = {name for name, _ in head["headers"]}
+        self._is_chunked = b"content-length" not in names and self._scope["http_version"] == "1.1"
         await self._send(head)
 
     async def _continue(self, body: bytes, *, more: bool) -> None:
         match self._fault:
             case Cut(at, how) if self._sent + len(body) >= at:
-                await self._cut(body[: at - self._sent], how)
+                await self._cut(body, at - self._sent, how)
             case Stall(seconds, int(at)) if self._sent <= at <= self._sent + len(body):
                 first = at - self._sent
                 await self._pass_on(body[:first])
@@ -108,14 +112,19 @@ class FaultyAnswer:
         self._sent += len(body)
         await self._send({"type": "http.response.body", "body": body, "more_body": more})
 
-    async def _cut(self, last: bytes, how: Literal["reset", "close", "end"]) -> None:
+    async def _cut(self, body: bytes, length: int, how: Literal["reset", "close", "end"]) -> None:
         self._is_over = True
         if how == "end":
-            await self._pass_on(last, more=False)
+            await self._pass_on(body[:length], more=False)
             return
+        transport = transport_of(self._scope)
         # The next to be sent waits until all of this has left our own buffer, which a reset would discard.
-        transport_of(self._scope).set_write_buffer_limits(0)
-        await self._pass_on(last)
+        transport.set_write_buffer_limits(0)
+        if self._is_chunked and length < len(body):
+            # Servers break off in the midst of a chunk; a smaller one would end where it says.
+            transport.write(b"%x\r\n" % len(body) + body[:length])
+        else:
+            await self._pass_on(body[:length])
         await self._pass_on(b"")
         await break_off(self._scope, self._receive, how)
 

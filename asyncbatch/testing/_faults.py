@@ -106,8 +106,9 @@ class Cut(Fault):
 
     Args:
         at: Bytes of the body that are sent. In multipart the metadata, which come first, count as well.
-        how: By a TCP ``"reset"``; by ``"close"``, an orderly end of the connection without the body's final
-            chunk; or by ``"end"``, with that chunk, so that HTTP has nothing to object to.
+        how: By a TCP ``"reset"``; by ``"close"``, an orderly end of the connection, as a rule in the midst of
+            a chunk and always without the final one; or by ``"end"``, with that chunk, so that HTTP has
+            nothing to object to.
 
     Raises:
         UsageError: if an argument is none of these.

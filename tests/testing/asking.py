@@ -48,15 +48,20 @@ class Heard(NamedTuple):
 
     @property
     def chunks(self) -> list[bytes]:
-        """The chunks of the body; the last one is empty if the body ended as it should."""
+        """The chunks of the body. Of the last one a part may be missing; the final one is empty."""
+        return [chunk for _, chunk in self._sized_chunks()]
+
+    def _sized_chunks(self) -> list[tuple[int, bytes]]:
         assert self.headers["transfer-encoding"] == "chunked"
         rest = self.data.partition(b"\r\n\r\n")[2]
         found = []
         while rest:
-            size, _, rest = rest.partition(b"\r\n")
-            found.append(rest[: int(size, 16)])
-            assert rest[int(size, 16) :].startswith(b"\r\n")
-            rest = rest[int(size, 16) + 2 :]
+            line, _, rest = rest.partition(b"\r\n")
+            size = int(line, 16)
+            found.append((size, rest[:size]))
+            rest = rest[size:]
+            assert rest[:2] in {b"\r\n", b""}
+            rest = rest[2:]
         return found
 
     @property
@@ -69,7 +74,7 @@ class Heard(NamedTuple):
     def is_ended(self) -> bool:
         """Whether HTTP has nothing to object to."""
         if "transfer-encoding" in self.headers:
-            return self.chunks[-1:] == [b""]
+            return self._sized_chunks()[-1:] == [(0, b"")]
         return len(self.body) == int(self.headers["content-length"])
 
     @property

@@ -63,6 +63,8 @@ async def test_a_cut(
                 assert cut.body == well.body[:at]
             assert cut.was_reset == (how == "reset")
             assert cut.is_ended == (how == "end")
+            promised = cut.data.partition(b"\r\n\r\n")[2].partition(b"\r\n")[0]
+            assert int(promised, 16) == (at if how == "end" else size)  # of the one chunk that there is
         server.faults.append(Cut(size + 1, how))
         assert is_well(await ask(server.url, **options), mime)
         assert is_well(await ask(server.url, **options), mime)
