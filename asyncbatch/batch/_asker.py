@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from ..archive._sources import iterate_source
 from ..codecs._formats import ArchiveFormat
-from ..errors import OverloadedError, RemoteError
+from ..errors import OverloadedError, RemoteError, TruncatedArchiveError
 from ..transport import retried
 from ._resume import Setbacks, expect, grow, shrink
 from ._source import BatchRefusedError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ._request import BatchRequest
     from ._source import BatchAnswer, BatchSource
 
-__all__ = ["Asked", "Asker"]
+__all__ = ["Asked", "Asker", "FaultAnswer"]
 
 _T = TypeVar("_T")
 
@@ -80,6 +80,7 @@ class Asker:
 
         Raises:
             RemoteError, TransportError: if there is no answer to the batch, after all retries.
+            TruncatedArchiveError: if it always breaks off before its archive.
         """
         self.asks += 1
         while not self._alone:
@@ -88,6 +89,9 @@ class Asker:
                 answer = await self._send(self._source.open_batch, self._part(first, until))
             except BatchRefusedError as error:
                 self._shrink(until - first, error)
+            except TruncatedArchiveError as error:  # in what comes before the archive
+                if not await self.recover(error, 0, gained=False, delivered=first):
+                    raise
             else:
                 return Asked(answer, first, until, alone=False)
         self._alone = False
@@ -97,7 +101,7 @@ class Asker:
             raise
         except RemoteError as error:
             self._setbacks.clear()  # now it is known why the batch did not come on
-            answer = _Fault(error)
+            answer = FaultAnswer(error)
         return Asked(answer, first, first + 1, alone=True)
 
     def _part(self, first: int, until: int) -> BatchRequest:
@@ -152,7 +156,7 @@ class Asker:
         return True
 
 
-class _Fault:
+class FaultAnswer:
     """In place of an entry that was asked for by itself, and refused: an answer that is its error."""
 
     archive_format = _BARE

@@ -67,6 +67,7 @@ class BatchSource(Protocol):
             BatchRefusedError: if a smaller batch may be answered where this one is not.
             RemoteError: if the answer is another error.
             TransportError: if there is none.
+            TruncatedArchiveError: if it ends before its archive begins.
         """
         ...
 
@@ -74,7 +75,8 @@ class BatchSource(Protocol):
         """Ask for the one entry of a request by itself, outside of any batch, so that its own error is known.
 
         Returns:
-            An answer whose chunks are the object, or the part of it, as a ``bare`` archive.
+            An answer whose chunks are the object, or the part of it, as a ``bare`` archive. Reading them may
+            raise RemoteError as well.
 
         Raises:
             RemoteError: if the answer is an error: the entry's own, if it is not retryable.

@@ -8,7 +8,7 @@ for again, and the stream goes on where it stopped.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Self, cast
 
 from .._closing import AsyncCloseable
 from ..archive import ArchiveMember
@@ -19,7 +19,7 @@ from ..codecs._events import MemberStart, WholeMember
 from ..errors import IncompleteBatchError, RemoteError, TransportError, TruncatedArchiveError, UsageError
 from ..limits import DEFAULT_LIMITS
 from ..transport import DEFAULT_RETRY
-from ._asker import Asker
+from ._asker import Asker, FaultAnswer
 from ._item import BatchItem, BatchStats
 from ._members import BatchMember, BatchMembers
 from ._pairing import AstrayError, Pairing
@@ -80,6 +80,7 @@ class BatchStream(AsyncCloseable):
         source.check_batch(request)
         request = request.copy()
         self._total = len(request)
+        self._continue_on_err = request.continue_on_err
         self._limits = limits
         self._asker = Asker(source, request, retry=retry, max_resumes=max_resumes)
         self._pairing = Pairing(request)
@@ -148,19 +149,26 @@ class BatchStream(AsyncCloseable):
             raise
 
     async def _ask(self) -> EventStream:
-        """Ask for what was not delivered, and make the answer the one that is read."""
+        """Ask for what was not delivered, and begin to read the answer."""
         pairing = self._pairing
         self._stream = self._asked = None
         self._asked_at = pairing.delivered, pairing.given
         self._check_open()
         try:
             self._asked = asked = await self._asker.ask(pairing.delivered)
+        except TruncatedArchiveError as error:
+            raise pairing.incomplete("the answer broke off") from error
         except (RemoteError, TransportError) as error:
             if self._asker.asks == 1:
                 raise
             raise pairing.incomplete("the rest could not be asked for") from error
         self._check_open()
-        pairing.expect(asked)
+        return self._read(asked)
+
+    def _read(self, asked: Asked) -> EventStream:
+        """Make an answer the one that is read."""
+        self._asked = asked
+        self._pairing.expect(asked)
         answer = asked.answer
         self._stream = EventStream(
             answer.chunks, answer.archive_format, limits=self._limits, sizes=answer.sizes
@@ -289,6 +297,10 @@ class BatchStream(AsyncCloseable):
         try:
             await self._drop_answer()
             self._stream = None  # another reader must not meet it
+            if isinstance(error, RemoteError) and self._continue_on_err and self._asked and not in_item:
+                # An entry's own error may show while it is read by itself.
+                self._read(self._asked._replace(answer=FaultAnswer(error)))
+                return
             if not isinstance(error, _BROKEN_OFF):
                 raise error
             if pairing.delivered < pairing.until:
@@ -329,13 +341,10 @@ class BatchStream(AsyncCloseable):
             assert stream is not None  # noqa: S101 - for the type checker: it was asked for again
             try:
                 while True:
-                    for event in stream.events:
-                        if isinstance(event, WholeMember | MemberStart):
-                            return await self._pass_over(stream, event, item)
+                    for event in stream.events:  # the first of which is a member's beginning
+                        return await self._pass_over(stream, cast("WholeMember | MemberStart", event), item)
                     if not await stream.pull():
                         await self._end_of_answer()
-            except UsageError:  # as in __anext__()
-                raise
             except RemoteError as gone:  # it was there before
                 await self._close("failed")
                 raise self._pairing.changed(item) from gone

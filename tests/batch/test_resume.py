@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,7 +26,7 @@ from asyncbatch.batch._resume import Setbacks, grow, shrink
 from asyncbatch.transport import RetryPolicy
 
 from ..support.batches import FakeObject, request_of, tar
-from ..support.cluster import Cluster, cut, lost, members, no_answer, short
+from ..support.cluster import BARE, Cluster, cut, lost, members, no_answer, short
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -313,6 +314,38 @@ async def test_a_batch_of_one_that_is_refused_is_asked_for_by_itself() -> None:
     assert await read(stream(cluster, ["a", "b"])) == {"a": OBJECTS["a"], "b": OBJECTS["b"]}
     assert cluster.asked == [2, 1, 1]
     assert cluster.asked_alone == ["a"]
+
+
+async def test_an_answer_may_end_before_its_archive() -> None:
+    early = no_answer(TruncatedArchiveError("no metadata", codec="aistore", offset=0))
+    cluster = Cluster(OBJECTS, [early, short(2), early])
+    assert await read(stream(cluster)) == OBJECTS
+    assert cluster.asked == [5, 4, 2, 1]
+    assert cluster.asked_alone == ["a", "d"]
+    with pytest.raises(IncompleteBatchError, match="broke off; 0 of 5"):
+        await read(stream(Cluster(OBJECTS, [early]), max_resumes=0))
+
+
+async def answer_with(steps: list[Any], cluster: Cluster, request: BatchRequest) -> object:
+    return cluster._answer(request, steps, BARE, ["data"])
+
+
+async def test_the_error_of_an_entry_may_show_while_it_is_read_by_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    error = RemoteError(status=416, message="too short")
+    for strict in (True, False):
+        for data in ([], [b"abc"]):
+            cluster = Cluster(OBJECTS, [short(0)])
+            monkeypatch.setattr(cluster, "open_entry", partial(answer_with, [*data, error], cluster))
+            batch = stream(cluster, request_of(OBJECTS, continue_on_err=not strict))
+            if strict:
+                with pytest.raises(RemoteError, match="too short"):
+                    await batch.read_all()
+            else:
+                items = await batch.read_all()
+                assert (items[0].data, items[0].metadata.error) == (b"", "too short")
+                assert [item.data for item in items[1:]] == list(OBJECTS.values())[1:]
 
 
 # -- chunk by chunk ----------------------------------------------------------------------------------------
