@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from ._auth import login
 from ._bucket import Bucket
 from ._client import Client
 from ._listing import Listing
 from ._object import Object, ObjectBody
 from .wire import ObjectInfo
 
-__all__ = ["Bucket", "Client", "Listing", "Object", "ObjectBody", "ObjectInfo"]
+__all__ = ["Bucket", "Client", "Listing", "Object", "ObjectBody", "ObjectInfo", "login"]

@@ -11,9 +11,11 @@ from ..errors import UsageError
 from ..limits import DEFAULT_LIMITS
 from ..loader import BatchLoader
 from ..transport import DEFAULT_RETRY, DEFAULT_TIMEOUT, open_http_client, public_url
+from ._auth import find_credentials
 from ._batch import GetBatchSource
 from ._bucket import Bucket
-from ._http import Connection
+from ._environment import max_connections_of, timeout_of
+from ._http import Connection, parse_endpoint
 from ._listing import Listing
 from ._tls import ssl_context_of
 from .wire import WireRequest, bucket_path, check_bucket_name, check_text, encode_action, parse_buckets
@@ -39,40 +41,50 @@ class Client(AsyncCloseable):
 
     Args:
         endpoint: URL of a proxy of the cluster, by default `$AIS_ENDPOINT`.
+        token: Shown to the endpoint as ``Authorization: Bearer …``. By default `$AIS_AUTHN_TOKEN`, or what
+            the file `$AIS_AUTHN_TOKEN_FILE` has, or the one of ``ais auth login``; ``""`` for none.
         timeout: Seconds for connecting, reading, writing and waiting for a connection, each; or an
-            `httpx.Timeout`; or None for no limit. By default 10 s to connect, 60 s for the rest.
+            `httpx.Timeout`; or None for no limit. By default `$AIS_CONNECT_TIMEOUT`, or 10 s, to connect,
+            `$AIS_READ_TIMEOUT`, or 60 s, to read, and 60 s for the rest.
         limits: Bounds on what is accepted.
         retry: When a request that failed is sent again; ``RetryPolicy(max_attempts=1)`` for never.
         ssl_context: TLS settings, by default those of `$AIS_CLIENT_CA`, `$AIS_CRT`, `$AIS_CRT_KEY` and
             `$AIS_SKIP_VERIFY_CRT`, as the official SDK takes them.
+        max_connections: Connections that may be open at once, by default `$AIS_MAX_CONN_POOL`, or 100.
         http_client: An `httpx.AsyncClient`, or httpx2's, to be used instead of one of our own, as it is; it
-            stays open, and timeouts and TLS are its own affair.
+            stays open, and timeouts, connections and TLS are its own affair.
 
     Raises:
-        UsageError: if there is no endpoint, or it is no http or https URL; or if a certificate that the
-            environment names cannot be read.
+        UsageError: if there is no endpoint, or it is no http or https URL; if the token cannot be sent; or if
+            a variable of the environment makes no sense, or names a file that cannot be read.
     """
 
     def __init__(
         self,
         endpoint: str | None = None,
         *,
+        token: str | None = None,
         timeout: float | httpx.Timeout | None = DEFAULT_TIMEOUT,
         limits: Limits = DEFAULT_LIMITS,
         retry: RetryPolicy = DEFAULT_RETRY,
         ssl_context: ssl.SSLContext | None = None,
+        max_connections: int | None = None,
         http_client: httpx.AsyncClient | None = None,
     ) -> None:
-        endpoint = endpoint or os.environ.get("AIS_ENDPOINT")
-        if not endpoint:
-            raise UsageError("no endpoint: pass one, such as http://localhost:8080, or set AIS_ENDPOINT")
+        url = parse_endpoint(endpoint or os.environ.get("AIS_ENDPOINT"), "AIS_ENDPOINT")
+        credentials = find_credentials(token, url, os.environ, http_client)
         self._own_http: httpx.AsyncClient | None = None
         if http_client is None:
-            ssl_context = ssl_context or ssl_context_of(os.environ)
-            self._own_http = open_http_client(timeout=timeout, ssl_context=ssl_context)
+            if max_connections is not None and max_connections < 1:
+                raise UsageError(f"max_connections={max_connections}: it is at least 1")
+            self._own_http = open_http_client(
+                timeout=timeout_of(os.environ) if timeout is DEFAULT_TIMEOUT else timeout,
+                ssl_context=ssl_context or ssl_context_of(os.environ),
+                max_connections=max_connections or max_connections_of(os.environ),
+            )
         http = http_client or self._own_http
         assert http is not None  # noqa: S101 - for the type checker: one of the two is there
-        self._connection = Connection(endpoint, http, limits=limits, retry=retry)
+        self._connection = Connection(url, http, limits=limits, retry=retry, credentials=credentials)
         self._source = GetBatchSource(self._connection)
         self._limits = limits
 

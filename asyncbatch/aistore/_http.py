@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import re
 import time
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import httpx
 
-from ..errors import RemoteError, TransportError, UsageError
+from ..errors import AuthenticationError, RemoteError, TransportError, UsageError
 from ..transport import parse_retry_after, public_url, read_body, read_start, retried, send
 from .wire import parse_error
 
@@ -17,11 +19,14 @@ if TYPE_CHECKING:
 
     from ..limits import Limits
     from ..transport import RetryPolicy
+    from ._auth import Credentials
     from .wire import WireRequest
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "parse_endpoint"]
 
 _T = TypeVar("_T")
+
+_logger: Final = logging.getLogger("asyncbatch.aistore")
 
 _REDIRECTS: Final = frozenset({301, 302, 307, 308})
 # A proxy sends to a target; a proxy that is not the primary may send to the primary first.
@@ -29,6 +34,33 @@ _MAX_REDIRECTS: Final = 2
 # Doing them twice is doing them once. DELETE would be, but for its answer: what is gone cannot be found.
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "PUT"})
 _MAX_ERROR_BODY: Final = 65_536  # bytes; what is behind them says nothing more
+# Users and passwords, queries and fragments, also of what is no URL.
+_SECRETS: Final = re.compile(r"^(?P<scheme>\w+://)?.*@|[?#].*", re.DOTALL)
+
+
+def parse_endpoint(endpoint: str | None, variable: str) -> httpx.URL:
+    """Read the URL of a server.
+
+    Args:
+        endpoint: The URL, of which a query counts for nothing; None if there is none.
+        variable: Of the environment, where there could be one, for the error.
+
+    Raises:
+        UsageError: if it is no http or https URL, or missing. It shows neither a password nor a query.
+    """
+    if not endpoint:
+        raise UsageError(f"no endpoint: pass one, such as http://localhost:8080, or set {variable}")
+    shown = _shown(endpoint)
+    try:
+        url = httpx.URL(endpoint)
+        usable = _is_usable(url)
+    except (httpx.InvalidURL, UnicodeError) as error:  # UnicodeError: of a host that only looks like IDNA
+        # The error may quote what is wrong, and that may be half of a password.
+        reason, cause = ("", None) if shown != endpoint else (f": {error}", error)
+        raise UsageError(f"endpoint {shown!r} is no URL{reason}") from cause
+    if not usable:
+        raise UsageError(f"endpoint {shown!r}: it is like http://localhost:8080")
+    return url.copy_with(query=None, fragment=None)
 
 
 class Connection:
@@ -38,25 +70,29 @@ class Connection:
     one use, and none may be remembered.
 
     Args:
-        endpoint: URL of a proxy.
+        endpoint: URL of a proxy, as `parse_endpoint` returns it.
         http: What sends.
         limits: Bounds on what is held in memory.
         retry: When to try again.
-
-    Raises:
-        UsageError: if the endpoint is no http or https URL.
+        credentials: What to show to the endpoint's host.
+        max_redirects: How many redirects to follow.
     """
 
-    def __init__(self, endpoint: str, http: httpx.AsyncClient, *, limits: Limits, retry: RetryPolicy) -> None:
-        try:
-            url = httpx.URL(endpoint)
-            usable = _is_usable(url)
-        except (httpx.InvalidURL, UnicodeError) as error:  # UnicodeError: of a host that only looks like IDNA
-            raise UsageError(f"endpoint {endpoint!r} is no URL: {error}") from error
-        if not usable:
-            raise UsageError(f"endpoint {endpoint!r}: it is like http://localhost:8080")
-        self.endpoint = url.copy_with(query=None, fragment=None)
+    def __init__(
+        self,
+        endpoint: httpx.URL,
+        http: httpx.AsyncClient,
+        *,
+        limits: Limits,
+        retry: RetryPolicy,
+        credentials: Credentials,
+        max_redirects: int = _MAX_REDIRECTS,
+    ) -> None:
+        # A password that is part of each URL would be part of what httpx logs.
+        self.endpoint = endpoint.copy_with(userinfo=b"")
         self.limits = limits
+        self._credentials = credentials
+        self._max_redirects = max_redirects
         self._retry = retry
         self._http = http
         self._loop: asyncio.AbstractEventLoop | None = None  # that of the first request
@@ -70,13 +106,28 @@ class Connection:
         """
         return await self._retried(request, lambda: self._open(request))
 
-    async def _retried(self, request: WireRequest, attempt: Callable[[], Awaitable[_T]]) -> _T:
+    async def _retried(
+        self, request: WireRequest, attempt: Callable[[], Awaitable[_T]], *, idempotent: bool = False
+    ) -> _T:
         what = f"{request.method} {public_url(self._url(request))}"
-        return await retried(attempt, self._retry, what=what, idempotent=request.method in _IDEMPOTENT)
+        idempotent = idempotent or request.method in _IDEMPOTENT
+        return await retried(lambda: self._authorized(attempt), self._retry, what=what, idempotent=idempotent)
+
+    async def _authorized(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
+        """Await an attempt, and another one if its token was refused and has been replaced meanwhile."""
+        used = self._credentials.authorization
+        try:
+            return await attempt()
+        except AuthenticationError as error:
+            # 401 is about the token, 403 about the rights that come with it.
+            if error.status != 401 or not await self._credentials.renew(used):
+                raise
+        _logger.info("the server refused the token, and there is another one in its file: trying that")
+        return await attempt()
 
     async def _open(self, request: WireRequest) -> httpx.Response:
         response = await self._send(self._make(request, self._url(request), request.body))
-        for _ in range(_MAX_REDIRECTS):
+        for _ in range(self._max_redirects):
             if response.status_code not in _REDIRECTS:
                 break
             url = await self._target(response)
@@ -84,14 +135,18 @@ class Connection:
         await self._raise_for_status(request, response)
         return response
 
-    async def read(self, request: WireRequest) -> tuple[httpx.Response, bytes]:
+    async def read(self, request: WireRequest, *, idempotent: bool = False) -> tuple[httpx.Response, bytes]:
         """Send a request and return its answer, closed, and the whole of its body.
+
+        Args:
+            request: What is sent.
+            idempotent: Whether it may be done twice, which a GET, HEAD or PUT always may.
 
         Raises:
             LimitExceededError: if the body is larger than `max_item_size`.
             RemoteError, TransportError: as `open` does.
         """
-        return await self._retried(request, lambda: self._read(request))
+        return await self._retried(request, lambda: self._read(request), idempotent=idempotent)
 
     async def _read(self, request: WireRequest) -> tuple[httpx.Response, bytes]:
         response = await self._open(request)
@@ -112,7 +167,8 @@ class Connection:
             RemoteError, TransportError: as `open` does. A stream is read once, and so is not sent again.
         """
         if not isinstance(body, bytes):
-            await self._upload(request, await self._place(request), body, size)
+            url = await self._authorized(lambda: self._place(request))
+            await self._upload(request, url, body, size)
             return
         redirects = True
 
@@ -153,7 +209,14 @@ class Connection:
             # Connections that were kept belong to the first loop, and fail in any other in ways of their own.
             raise UsageError("this client was used in another event loop; make one in each asyncio.run()")
         self._loop = loop
-        return await send(self._http, request)
+        is_downgraded = self.endpoint.scheme == "https" and request.url.scheme == "http"
+        begin = time.perf_counter()
+        response = await send(self._http, request, anonymous=is_downgraded)
+        if _logger.isEnabledFor(logging.DEBUG):
+            seconds = time.perf_counter() - begin
+            url = public_url(request.url)
+            _logger.debug("%s %s: %d after %.3f s", request.method, url, response.status_code, seconds)
+        return response
 
     def _url(self, request: WireRequest) -> httpx.URL:
         path = self.endpoint.raw_path.decode("ascii").rstrip("/") + request.path
@@ -167,7 +230,11 @@ class Connection:
         # A user's client may be httpx2's, which has a URL class of its own.
         same = isinstance(self._http, httpx.AsyncClient)
         place = url if same else str(url)
-        return self._http.build_request(request.method, place, headers=dict(request.headers), content=body)
+        headers = dict(request.headers)
+        # `_auth` has the reasons. From https to http nothing of the kind is sent at all, see `_send`.
+        if url.host == self.endpoint.host and self._credentials.authorization is not None:
+            headers["Authorization"] = self._credentials.authorization
+        return self._http.build_request(request.method, place, headers=headers, content=body)
 
     async def _target(self, response: httpx.Response) -> httpx.URL:
         """Return where a redirect leads; read the rest of it, so that its connection can be used again."""
@@ -178,7 +245,7 @@ class Connection:
             return url
         raise RemoteError(
             status=response.status_code,
-            message=f"redirected to {location!r}, which is no URL to go to",
+            message=f"redirected to {location and _shown(location)!r}, which is no URL to go to",
             url=public_url(response.url),
         )
 
@@ -189,15 +256,21 @@ class Connection:
             body = await read_start(response, _MAX_ERROR_BODY)
         except TransportError:
             body = b""  # the status says enough
+        hide = self._credentials.hide  # a gateway may quote what it was sent
         raise parse_error(
             response.status_code,
-            response.headers,
-            body,
+            {"hdr-error": hide(response.headers.get("hdr-error", ""))},
+            hide(body.decode("utf-8", "replace")).encode(),
             url=public_url(response.url),
             name=request.name,
             bucket=request.bucket,
             retry_after=parse_retry_after(response.headers.get("retry-after"), now=time.time()),
         )
+
+
+def _shown(url: str) -> str:
+    """Return for people what should be a URL, without what may be secret in it."""
+    return _SECRETS.sub(lambda match: f"{match['scheme'] or ''}…", url)
 
 
 def _is_usable(url: httpx.URL) -> bool:

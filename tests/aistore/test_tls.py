@@ -26,7 +26,7 @@ AUTHORITY = trustme.CA()
 
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AIS_CLIENT_CA", "AIS_CRT", "AIS_CRT_KEY", "AIS_SKIP_VERIFY_CRT"):
+    for name in ("AIS_CLIENT_CA", "AIS_CRT", "AIS_CRT_KEY", "AIS_SKIP_VERIFY_CRT", "AIS_SKIP_VERIFY"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -71,10 +71,20 @@ async def test_the_environments_authority_is_trusted(monkeypatch: pytest.MonkeyP
             await get(one.url, ssl.create_default_context())
 
 
-async def test_whoever_answers_is_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_whoever_answers_is_trusted_and_the_log_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setenv("AIS_SKIP_VERIFY_CRT", "true")
     async with server() as one:
         assert await get(one.url) == b"data"
+    assert "AIS_SKIP_VERIFY_CRT: no certificate is verified" in caplog.text
+
+
+def test_the_older_name_counts_where_the_newer_one_is_not_set() -> None:
+    context = ssl_context_of({"AIS_SKIP_VERIFY": "1"})
+    assert context is not None
+    assert context.verify_mode == ssl.CERT_NONE
+    assert ssl_context_of({"AIS_SKIP_VERIFY": "1", "AIS_SKIP_VERIFY_CRT": "false"}) is None
 
 
 async def test_a_certificate_of_the_clients_own(

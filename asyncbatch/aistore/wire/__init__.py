@@ -5,6 +5,7 @@ Facts: `docs/aistore-wire.md`.
 
 from __future__ import annotations
 
+from ._auth import bearer, encode_login, parse_login, parse_token
 from ._errors import parse_error
 from ._getbatch import check_batch, encode_batch, fault_of, member_names
 from ._names import check_bucket_name, check_text
@@ -26,6 +27,7 @@ from ._request import WireRequest
 __all__ = [
     "ObjectInfo",
     "WireRequest",
+    "bearer",
     "bucket_path",
     "bucket_query",
     "check_batch",
@@ -34,6 +36,7 @@ __all__ = [
     "encode_action",
     "encode_batch",
     "encode_listing",
+    "encode_login",
     "fault_of",
     "is_range",
     "member_names",
@@ -41,6 +44,8 @@ __all__ = [
     "parse_buckets",
     "parse_error",
     "parse_listing",
+    "parse_login",
     "parse_object_headers",
+    "parse_token",
     "range_header",
 ]
