@@ -175,3 +175,48 @@ def demo(
     from ._run import run
 
     run(demo(objects, as_json=as_json))
+
+
+@_app.command()
+def bench(
+    *,
+    url: Annotated[
+        str,
+        typer.Argument(envvar="AIS_ENDPOINT", metavar="URL", help="The cluster, as http://localhost:8080."),
+    ] = "",
+    bucket: Annotated[
+        str,
+        typer.Option(
+            metavar="BUCKET",
+            help="Fetch the first objects of this bucket, and write nothing; by default of one of its own.",
+        ),
+    ] = "",
+    sizes: Annotated[
+        str, typer.Option(metavar="SIZES", help="Of objects: 1KiB,10KiB,100KiB,1MiB,10MiB by default.")
+    ] = "",
+    batch: Annotated[str, typer.Option(metavar="NUMBERS", help="Objects in a batch.")] = "100,1000,10000",
+    connections: Annotated[int, typer.Option(min=1, max=100, help="GETs at once.")] = 64,
+    transfer_format: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="What batches come as: .tar, .tgz, .tar.lz4.")
+    ] = ".tar",
+    rounds: Annotated[int, typer.Option(min=1, help="Of which the medians count.")] = 3,
+    as_json: Json = False,
+) -> None:
+    """Fetch the same objects of a cluster one by one, many at once, and in a batch, and compare.
+
+    The objects are made, in a bucket of their own, and removed at the end. A batch has at most 200 MiB.
+    """
+    from ._bench import BenchOptions, bench
+    from ._run import run
+
+    options = BenchOptions(
+        url=url,
+        bucket=bucket,
+        sizes=sizes,
+        batch=batch,
+        connections=connections,
+        transfer_format=transfer_format,
+        rounds=rounds,
+        as_json=as_json,
+    )
+    run(bench(options))
