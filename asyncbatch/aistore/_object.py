@@ -10,17 +10,11 @@ import aiofiles.os
 
 from .._closing import AsyncCloseable
 from ..archive._sources import close_source, iterate_source
-from ..errors import ObjectNotFoundError, RemoteError, UsageError
+from ..batch import Entry
+from ..errors import ObjectNotFoundError, UsageError
 from ..transport import Body, read_body
-from .wire import (
-    WireRequest,
-    bucket_query,
-    check_text,
-    is_range,
-    object_path,
-    parse_object_headers,
-    range_header,
-)
+from ._data import open_data
+from .wire import WireRequest, bucket_query, object_path, parse_object_headers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -78,30 +72,27 @@ class Object:
         return ObjectBody(self, start, length, archpath)
 
     async def _open(self, start: int, length: int | None, archpath: str | None) -> httpx.Response:
-        query = bucket_query(self.bucket.provider, self.bucket.namespace)
         if start < 0 or (length is not None and length <= 0):
             raise UsageError(
                 f"object {self.name!r}: start={start}, length={length} is no range: start is not negative, "
                 "and length positive, or None for all from start"
             )
-        headers = range_header(start, length)
-        if archpath is not None:
-            if headers:
-                raise UsageError(
-                    f"object {self.name!r}: AIStore reads no range of a file inside a shard by GET; "
-                    "ask for it in a batch"
-                )
-            check_text(archpath)
-            query["archpath"] = archpath
-        response = await self._connection.open(self._request("GET", query=query, headers=headers))
-        if problem := _what_is_wrong(response, headers, start, length):
-            await response.aclose()
-            raise RemoteError(
-                status=response.status_code,
-                message=f"object {self.name!r}: {problem}",
-                url=str(response.url.copy_with(query=None)),
+        if archpath is not None and (start or length is not None):
+            raise UsageError(
+                f"object {self.name!r}: AIStore reads no range of a file inside a shard by GET; "
+                "ask for it in a batch"
             )
-        return response
+        bucket = self.bucket
+        entry = Entry(
+            name=self.name,
+            bucket=bucket.name,
+            provider=bucket.provider,
+            namespace=bucket.namespace,
+            archpath=archpath,
+            start=start,
+            length=length,
+        )
+        return await open_data(self._connection, entry)
 
     async def put(self, data: ObjectData) -> None:
         """Store the object, in place of what was there.
@@ -157,14 +148,11 @@ class Object:
             if not missing_ok:
                 raise
 
-    def _request(
-        self, method: str, *, query: dict[str, str] | None = None, headers: dict[str, str] | None = None
-    ) -> WireRequest:
+    def _request(self, method: str) -> WireRequest:
         return WireRequest(
             method=method,
             path=object_path(self.bucket.name, self.name),
-            query=query or bucket_query(self.bucket.provider, self.bucket.namespace),
-            headers=headers or {},
+            query=bucket_query(self.bucket.provider, self.bucket.namespace),
             name=self.name,
             bucket=self.bucket.name,
         )
@@ -221,23 +209,6 @@ class ObjectBody(AsyncCloseable):
         if self._body is None:
             raise UsageError(f"object {self._object.name!r}: read it inside an 'async with'")
         return self._body
-
-
-def _what_is_wrong(
-    response: httpx.Response, wanted: dict[str, str], start: int, length: int | None
-) -> str | None:
-    """Return why a body must not be taken for the data that was asked for, or None if it may."""
-    headers = response.headers
-    if wanted and response.status_code != 206:
-        return "a range was asked for, and the whole object came"
-    if wanted and not is_range(headers.get("content-range", ""), start, length):
-        return f"{wanted['Range']} was asked for, and another range came: {headers.get('content-range')}"
-    if headers.get("content-encoding", "identity") != "identity":
-        return f"the data came encoded as {headers['content-encoding']}, which was not asked for"
-    if "content-length" not in headers and "transfer-encoding" not in headers:
-        # Such a body ends with the connection, whole or not (RFC 9112, section 6.3).
-        return "the answer does not tell where it ends, so whether it is whole could not be told either"
-    return None
 
 
 async def _read_file(path: str | os.PathLike[str], size: int) -> AsyncIterator[bytes]:

@@ -219,10 +219,11 @@ async def test_a_missing_member_raises_in_strict_mode_with_its_name() -> None:
     assert (caught.value.name, caught.value.bucket, caught.value.status) == ("one", "b", 404)
 
 
-async def test_an_empty_batch_sends_nothing() -> None:
+async def test_an_empty_batch_is_refused() -> None:
     async with WireServer() as server, Client(server.url) as client:
-        assert await client.get_batch([], bucket="b").read_all() == []
-        assert await client.get_batch(BatchRequest()).read_all() == []
+        for wanted in ([], BatchRequest()):
+            with pytest.raises(UsageError, match="the batch is empty"):
+                client.get_batch(wanted)
         assert not server.asked
 
 

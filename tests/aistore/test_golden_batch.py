@@ -13,14 +13,15 @@ from asyncbatch import (
     AuthenticationError,
     BatchRequest,
     BucketNotFoundError,
-    IncompleteBatchError,
+    ObjectNotFoundError,
     RemoteError,
-    UnsupportedFormatError,
     UsageError,
 )
 from asyncbatch.aistore import Client
+from asyncbatch.batch import BatchRefusedError
 
 from ..support import golden
+from ..support.answers import read_members
 from ..support.leaks import nothing_left_open
 from ..support.wire import WireServer
 
@@ -32,16 +33,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 CASES = golden.cases("getbatch.json")
-STREAMED = [
-    name
-    for name, case in CASES.items()
-    if case["expected"] is not None and case["request"]["strm"] and case["request"]["mime"] != ".zip"
-]
-REFUSED = [
-    name
-    for name, case in CASES.items()
-    if case["request"].get("mime") == ".zip" or case["request"].get("strm") is False
-]
+ANSWERED = [name for name, case in CASES.items() if case["expected"] is not None]
 TO_PROXY = golden.wire("getbatch/redirect.http")
 
 
@@ -126,7 +118,7 @@ async def replay(
     return items
 
 
-@pytest.mark.parametrize("name", STREAMED)
+@pytest.mark.parametrize("name", ANSWERED)
 async def test_a_recorded_batch_gives_what_was_uploaded(name: str) -> None:
     items = await replay(CASES[name])
     assert facts(items) == wanted(CASES[name])
@@ -135,9 +127,23 @@ async def test_a_recorded_batch_gives_what_was_uploaded(name: str) -> None:
 
 
 def test_every_format_and_kind_of_batch_is_among_them() -> None:
-    formats = {CASES[name]["request"]["mime"] for name in STREAMED}
-    assert formats == {".tar", ".tgz", ".tar.gz", ".tar.lz4"}
-    assert len(STREAMED) == 25
+    modes = {(CASES[name]["request"]["mime"], CASES[name]["request"]["strm"]) for name in ANSWERED}
+    assert modes == {
+        (form, streaming)
+        for form in (".tar", ".tgz", ".tar.gz", ".tar.lz4", ".zip")
+        for streaming in (True, False)
+    }
+    assert len(ANSWERED) == 71
+
+
+@pytest.mark.parametrize("name", [name for name in ANSWERED if name.endswith("multipart-missing")])
+async def test_what_is_missing_comes_with_the_clusters_own_words(name: str) -> None:
+    items = await replay(CASES[name])
+    assert [item.metadata.error for item in items if item.metadata.missing] == [
+        "t[IvHt8083]: ais://golden/nope-1.bin does not exist",
+        "t[guBt8082]: nope.txt in ais://golden/shards/s.tar does not exist",
+        "t[IvHt8083]: ais://golden/shards/nope.tar does not exist",
+    ]
 
 
 @pytest.mark.parametrize("size", [1, 7, 511, 513, 4099], ids=["single-bytes", "sevens", "511", "513", "4099"])
@@ -149,6 +155,11 @@ def test_every_format_and_kind_of_batch_is_among_them() -> None:
         "tgz-stream-range",
         "tar-lz4-stream-names",
         "tgz-stream-archpath",
+        "zip-stream-tricky",
+        "tar-multipart-missing",
+        "tgz-multipart-archpath",
+        "tar-lz4-multipart-range",
+        "zip-multipart-names",
     ],
 )
 async def test_a_recorded_batch_may_arrive_in_any_pieces(name: str, size: int) -> None:
@@ -156,23 +167,6 @@ async def test_a_recorded_batch_may_arrive_in_any_pieces(name: str, size: int) -
         return (data[start : start + size] for start in range(0, len(data), size))
 
     assert facts(await replay(CASES[name], split)) == wanted(CASES[name])
-
-
-@pytest.mark.parametrize("name", REFUSED)
-async def test_what_cannot_be_read_yet_is_refused_before_anything_is_sent(name: str) -> None:
-    case = CASES[name]
-    async with WireServer() as proxy, Client(proxy.url) as client:
-        with pytest.raises((UsageError, UnsupportedFormatError)) as caught:
-            client.get_batch(build(client, {**case["request"], "in": [_harmless(case)]}))
-        assert not proxy.asked
-    zipped = case["request"]["mime"] == ".zip"
-    assert isinstance(caught.value, UnsupportedFormatError if zipped else UsageError)
-    assert (".zip" if zipped else "streaming=False") in str(caught.value)
-
-
-def _harmless(case: dict[str, Any]) -> dict[str, Any]:
-    """Return an entry of the case without what else could be wrong with it."""
-    return {key: case["request"]["in"][0][key] for key in ("objname", "bucket", "provider")}
 
 
 @pytest.mark.parametrize(
@@ -186,21 +180,29 @@ def _harmless(case: dict[str, Any]) -> dict[str, Any]:
         ("error-soft200", 8, 201),
     ],
 )
-async def test_an_archive_that_ends_early_is_an_incomplete_batch(name: str, delivered: int, of: int) -> None:
+async def test_an_archive_that_ends_early_is_a_sound_one(name: str, delivered: int, of: int) -> None:
+    # What `BatchStream` has to make of it, is shown where that is tested.
     case = CASES[name]
-    with pytest.raises(IncompleteBatchError) as caught:
-        await replay(case)
-    error = caught.value
-    assert error.delivered == len(error.items) == delivered
-    assert [entry.name for entry in error.missing] == [
-        entry["objname"] for entry in case["request"]["in"][delivered:]
-    ]
-    assert len(error.missing) == of - delivered
+    async with WireServer(golden.wire(case["response"])) as target, Client(target.url) as client:
+        request = build(client, case["request"])
+        answer = await client._source.open_batch(request)
+        members = await read_members(answer)
+    assert len(request) == of
+    assert len(members) == delivered
     if name.startswith("error-strict"):
-        assert error.items[0].data == golden.objects()["golden/one.bin"]
-    else:
-        assert all(item.metadata.missing for item in error.items)
-    assert "ended before every entry was answered" in str(error)
+        assert members == [("golden/one.bin", golden.objects()["golden/one.bin"])]
+    for position, (member, data) in enumerate(members):
+        fault = answer.fault(position, member)
+        assert isinstance(fault, ObjectNotFoundError) == name.startswith("error-soft")
+        assert fault is None or (data, fault.name) == (b"", request.entries[position].name)
+
+
+async def test_an_entry_that_another_target_misses_is_an_error_in_strict_mode() -> None:
+    with pytest.raises(ObjectNotFoundError) as caught:
+        await replay(CASES["error-strict-multipart"])
+    error = caught.value
+    assert error.message == "t[ZKct8081]: ais://golden/nope.bin does not exist"
+    assert (error.status, error.name, error.bucket) == (404, "nope.bin", "golden")
 
 
 async def test_a_zip_that_was_not_asked_for_is_read_all_the_same() -> None:
@@ -210,16 +212,6 @@ async def test_a_zip_that_was_not_asked_for_is_read_all_the_same() -> None:
     assert [item.data for item in items] == [
         golden.objects()[f"{entry['bucket']}/{entry['objname']}"] for entry in asked["in"]
     ]
-
-
-@pytest.mark.parametrize(
-    "name", [name for name in REFUSED if name.startswith("zip-stream-") and CASES[name]["expected"]]
-)
-async def test_what_a_cluster_sends_as_zip_is_read(name: str) -> None:
-    # Asked for as .tgz: to ask for a zip is refused as yet.
-    case = CASES[name]
-    items = await replay({**case, "request": {**case["request"], "mime": ".tgz"}})
-    assert facts(items) == wanted(case)
 
 
 @pytest.mark.parametrize(
@@ -240,7 +232,6 @@ async def test_what_a_cluster_sends_as_zip_is_read(name: str) -> None:
         ("error-name-dotdot", RemoteError, 400, None, ""),
         ("error-name-slash", RemoteError, 400, None, ""),
         ("error-name-empty", RemoteError, 400, None, ""),
-        ("error-soft200-mp", RemoteError, 400, None, "exceeded soft-errors limit: 9 (max: 8)"),
     ],
 )
 async def test_a_recorded_refusal_is_a_typed_error(
@@ -273,15 +264,27 @@ async def test_a_name_that_the_cluster_refuses_is_not_sent(name: str) -> None:
         assert not proxy.asked
 
 
-async def test_an_expired_redirect_is_a_typed_error() -> None:
+async def test_too_many_missing_entries_refuse_a_multipart_batch_as_a_whole() -> None:
+    case = CASES["error-soft200-mp"]
+    async with WireServer(golden.wire(case["response"])) as target, Client(target.url) as client:
+        with pytest.raises(BatchRefusedError, match=r"exceeded soft-errors limit: 9 \(max: 8\)") as caught:
+            await client._source.open_batch(build(client, case["request"]))
+    assert (caught.value.status, caught.value.retryable) == (400, False)
+    assert caught.value.url == f"{target.url}/v1/ml/moss/golden"
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+async def test_an_expired_redirect_is_worth_another_try(*, streaming: bool) -> None:
     async with WireServer(golden.wire("getbatch/redirect-used-twice.http")) as target, WireServer() as proxy:
         proxy.answers.append(golden.moved(TO_PROXY, target.url.removeprefix("http://")))
-        async with Client(proxy.url) as client:
+        async with nothing_left_open(), Client(proxy.url) as client:
+            request = build(client, {**CASES["tar-stream-plain"]["request"], "strm": streaming})
             with pytest.raises(RemoteError, match="prep-rx not done") as caught:
-                await client.get_batch(["one.bin"], bucket="golden").read_all()
-    assert (caught.value.status, caught.value.code) == (404, "ErrNotFound")
-    assert caught.value.url.startswith(target.url)
-    assert "pid=" not in str(caught.value)
+                await client._source.open_batch(request)
+    error = caught.value
+    assert (type(error), error.status, error.code, error.retryable) == (RemoteError, 404, "ErrNotFound", True)
+    assert error.url.startswith(target.url)
+    assert "pid=" not in str(error)
 
 
 @pytest.mark.parametrize("name", ["target-directly", "target-without-pid"])
@@ -294,6 +297,4 @@ async def test_a_target_in_the_place_of_the_proxy_is_a_typed_error(name: str) ->
 
 
 def test_no_recorded_batch_is_left_out() -> None:
-    tested = {*STREAMED, *REFUSED, "error-mimetype"}
-    tested |= {name for name in CASES if name.startswith("error-")}
-    assert tested == set(CASES)
+    assert {*ANSWERED} | {name for name in CASES if name.startswith("error-")} == set(CASES)

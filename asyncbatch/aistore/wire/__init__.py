@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from ._auth import bearer, encode_login, parse_login, parse_token
 from ._errors import parse_error
-from ._getbatch import check_batch, encode_batch, fault_of, member_names
+from ._getbatch import MISSING, check_batch, encode_batch, fault_of, member_names, names_objects_only
+from ._metadata import BatchMetadata, parse_metadata
 from ._names import check_bucket_name, check_text
 from ._objects import (
     ObjectInfo,
@@ -18,6 +19,7 @@ from ._objects import (
     is_range,
     object_path,
     parse_buckets,
+    parse_content_range,
     parse_listing,
     parse_object_headers,
     range_header,
@@ -25,6 +27,8 @@ from ._objects import (
 from ._request import WireRequest
 
 __all__ = [
+    "MISSING",
+    "BatchMetadata",
     "ObjectInfo",
     "WireRequest",
     "bearer",
@@ -40,11 +44,14 @@ __all__ = [
     "fault_of",
     "is_range",
     "member_names",
+    "names_objects_only",
     "object_path",
     "parse_buckets",
+    "parse_content_range",
     "parse_error",
     "parse_listing",
     "parse_login",
+    "parse_metadata",
     "parse_object_headers",
     "parse_token",
     "range_header",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+from base64 import b64encode
 from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from ...errors import ObjectNotFoundError, UnsupportedFormatError, UsageError
-from ._names import check_bucket_name, check_object_names, check_text
+from ...errors import ObjectNotFoundError, RemoteError, UnsupportedFormatError, UsageError
+from ._names import check_archpath, check_bucket_name, check_object_names, check_text
 from ._request import WireRequest
 
 if TYPE_CHECKING:
@@ -16,22 +18,27 @@ if TYPE_CHECKING:
 
     from ...batch import BatchRequest, Entry
 
-__all__ = ["check_batch", "encode_batch", "fault_of", "member_names"]
+__all__ = ["MISSING", "check_batch", "encode_batch", "fault_of", "member_names", "names_objects_only"]
+
+MISSING: Final = "__404__/"
+"""What the names of members begin with that stand for an error."""
 
 _PATH: Final = "/v1/ml/moss"
-_MISSING: Final = "__404__/"
-# What AIStore can answer with and we can read; always its extension, never a media type: it takes
-# "application/gzip" for a zip.
-_FORMATS: Final = {".tar": ".tar", ".tar.gz": ".tgz", ".tar.lz4": ".tar.lz4"}
+# What AIStore can answer with; always its extension, never a media type: it takes "application/gzip" for a
+# zip.
+_FORMATS: Final = {".tar": ".tar", ".tar.gz": ".tgz", ".tar.lz4": ".tar.lz4", ".zip": ".zip"}
+_MAX_OFFSET: Final = (1 << 63) - 1  # bytes: AIStore counts in int64
+_MAX_ZIP_NAME: Final = 0xFFFF - len(MISSING)  # APPNOTE.TXT, 4.4.10: a length of 16 bits
+_NOT_FOUND: Final = re.compile(r"does(?: not|n't) exist|not found|no ?such|\b404\b", re.IGNORECASE)
 
 
 def check_batch(request: BatchRequest) -> None:
     """Check that a request can be sent.
 
     Raises:
-        UsageError: for what AIStore would refuse: an object name that it forbids, or several buckets one of
-            which is in a namespace. Also for the multipart mode, which is not supported yet.
-        UnsupportedFormatError: if AIStore does not make such archives, or they cannot be read yet.
+        UsageError: for what AIStore would refuse: no entries at all, a name that it forbids, a range beyond
+            what it counts in, a name that the archive has no room for.
+        UnsupportedFormatError: if AIStore does not make such archives.
     """
     if request.output_format not in _FORMATS:
         raise UnsupportedFormatError(
@@ -40,10 +47,55 @@ def check_batch(request: BatchRequest) -> None:
             codec="aistore",
             offset=0,
         )
+    entries = request.entries
+    if not entries:
+        raise UsageError("the batch is empty: ask for at least one object")
+    first: dict[tuple[str, str, str | None], int] = {}
+    for index, entry in enumerate(entries):
+        first.setdefault((entry.bucket, entry.provider, entry.namespace), index)
+        if entry.archpath is not None or entry.start or entry.length is not None:
+            _check_part(entry, index)
+    for (bucket, provider, namespace), index in first.items():
+        check_bucket_name(bucket, index=index)
+        check_text(f"{provider}{namespace}", index=index)
+        if "/" in f"{provider}{namespace}":
+            raise UsageError(f"bucket {bucket!r}: a provider or namespace has no slash", index=index)
+    check_object_names([entry.name for entry in entries])
+    if request.output_format == ".zip":
+        _check_zip_names(request)
     if not request.streaming:
-        raise UsageError("streaming=False is not supported yet; leave it out")
-    _address(request.entries)
-    _check_names(request.entries)
+        _check_opaque(entries)
+
+
+def _check_part(entry: Entry, index: int) -> None:
+    if entry.archpath is not None:
+        check_archpath(entry.archpath, index=index)
+    start, length = entry.start, 1 if entry.length is None else entry.length
+    if type(start) is not int or type(length) is not int:
+        raise UsageError(
+            f"object {entry.name!r}: start={start!r}, length={length!r}: they are integers", index=index
+        )
+    if start + length > _MAX_OFFSET:
+        raise UsageError(
+            f"object {entry.name!r}: start={start}, length={entry.length} goes beyond {_MAX_OFFSET} bytes, "
+            "which is all that AIStore counts",
+            index=index,
+        )
+
+
+def _check_zip_names(request: BatchRequest) -> None:
+    names = member_names(request.entries, only_obj_name=names_objects_only(request))
+    for index, name in enumerate(names):
+        if len(name) * 4 > _MAX_ZIP_NAME < len(name.encode()):
+            raise UsageError(f"a zip has no room for a name of {len(name.encode())} bytes", index=index)
+
+
+def _check_opaque(entries: tuple[Entry, ...]) -> None:
+    for index, entry in enumerate(entries):
+        if not isinstance(entry.opaque, bytes | bytearray | memoryview | None):
+            raise UsageError(
+                f"object {entry.name!r}: opaque is {type(entry.opaque).__name__}; it is bytes", index=index
+            )
 
 
 def encode_batch(request: BatchRequest) -> WireRequest:
@@ -55,13 +107,23 @@ def encode_batch(request: BatchRequest) -> WireRequest:
     options = {
         "mime": _FORMATS[request.output_format],
         "coer": request.continue_on_err,
-        "onob": request.only_obj_name,
+        "onob": names_objects_only(request),
         "strm": request.streaming,
     }
+    # Only multipart answers give it back, and there it shows that entry and answer belong together.
+    with_opaque = not request.streaming
     plain = bucket is not None and not any(
-        entry.archpath is not None or entry.start or entry.length is not None for entry in entries
+        entry.archpath is not None
+        or entry.start
+        or entry.length is not None
+        or (with_opaque and entry.opaque)
+        for entry in entries
     )
-    encoded = _encode_names(entries) if plain else _dump([_describe(entry) for entry in entries])
+    encoded = (
+        _encode_names(entries)
+        if plain
+        else _dump([_describe(entry, in_path=bucket is not None, opaque=with_opaque) for entry in entries])
+    )
     return WireRequest(
         method="GET",
         path=_PATH if bucket is None else f"{_PATH}/{quote(bucket, safe='')}",
@@ -75,29 +137,22 @@ def encode_batch(request: BatchRequest) -> WireRequest:
 def _address(entries: tuple[Entry, ...]) -> tuple[dict[str, str], str | None]:
     """Return the query and the bucket of the path: the entries' own, if they have one in common."""
     buckets = {(entry.bucket, entry.provider, entry.namespace) for entry in entries}
-    if len(buckets) == 1:
-        ((bucket, provider, namespace),) = buckets
-        query = {"provider": provider}
-        if namespace:
-            query["namespace"] = namespace
-        return query, bucket
-    for index, entry in enumerate(entries):
-        if entry.namespace:
-            raise UsageError(
-                f"object {entry.name!r}: a bucket in a namespace cannot share a batch with other buckets",
-                index=index,
-            )
-    return {}, None
+    if len(buckets) > 1:
+        return {}, None
+    ((bucket, provider, namespace),) = buckets
+    return {"provider": provider} | ({"namespace": namespace} if namespace else {}), bucket
 
 
-def _check_names(entries: tuple[Entry, ...]) -> None:
-    buckets = [entry.bucket for entry in entries]
-    for bucket in dict.fromkeys(buckets):
-        check_bucket_name(bucket, index=buckets.index(bucket))
-    check_object_names([entry.name for entry in entries])
-    for index, entry in enumerate(entries):
-        if entry.archpath is not None:
-            check_text(entry.archpath, index=index)
+def names_objects_only(request: BatchRequest) -> bool:
+    """Whether the members are named without their buckets.
+
+    So they are if that was asked for. But also where one of several buckets is in a namespace: what names
+    such a bucket (`_uname`) leaves AIStore without a name for members that have one.
+    """
+    if request.only_obj_name:
+        return True
+    buckets = {(entry.bucket, entry.provider, entry.namespace) for entry in request.entries}
+    return len(buckets) > 1 and any(namespace for _, _, namespace in buckets)
 
 
 def _dump(value: object) -> str:
@@ -110,49 +165,80 @@ def _encode_names(entries: Sequence[Entry]) -> str:
     They differ in nothing but their names: what stands between those is one text. It takes a tenth of the
     time of a dictionary for each (benchmark `e2e`).
     """
-    before, _, behind = _dump([_describe(entries[0]._replace(name=""))]).partition('""')
+    nameless = _describe(entries[0]._replace(name=""), in_path=True, opaque=False)
+    before, _, behind = _dump([nameless]).partition('""')
     between = behind[:-1] + "," + before[1:]
     return before + between.join([encode_basestring(entry.name) for entry in entries]) + behind
 
 
-def _describe(entry: Entry) -> dict[str, Any]:
-    encoded: dict[str, Any] = {
-        "objname": entry.name,
-        "bucket": entry.bucket,
-        "provider": entry.provider,  # AIStore takes "ais" for granted where only the bucket is named
-    }
+def _describe(entry: Entry, *, in_path: bool, opaque: bool) -> dict[str, Any]:
+    """Return the JSON of an entry; `in_path` says whether the request's path and query name its bucket."""
+    encoded: dict[str, Any] = {"objname": entry.name}
+    if not entry.namespace:
+        encoded["bucket"] = entry.bucket
+        encoded["provider"] = entry.provider  # AIStore takes "ais" for granted where only the bucket is named
+    elif not in_path:
+        encoded["uname"] = _uname(entry, entry.namespace)
+    # A bucket of a namespace that the path names is not named again: here, that would be the bucket of that
+    # name in the global namespace.
     if entry.archpath is not None:
-        encoded["archpath"] = entry.archpath
+        encoded["archpath"] = _relative(entry.archpath)
     if entry.start or entry.length is not None:
         encoded["start"] = entry.start
         encoded["length"] = -1 if entry.length is None else entry.length
+    if opaque and entry.opaque:
+        encoded["opaque"] = b64encode(entry.opaque).decode("ascii")
     return encoded
+
+
+def _uname(entry: Entry, namespace: str) -> str:
+    """Return an object's name with all that its bucket is: ``provider/@uuid#namespace/bucket/object``."""
+    uuid, _, name = namespace.removeprefix("@").partition("#")
+    return f"{entry.provider}/@{uuid}#{name}/{entry.bucket}/{entry.name}"
+
+
+def _relative(archpath: str) -> str:
+    """Return an archpath without the slash at its beginning, which means nothing in a shard.
+
+    With it, whether the member's name has one slash there or two is up to the server.
+    """
+    return archpath.lstrip("/")
 
 
 def member_names(entries: Iterable[Entry], *, only_obj_name: bool) -> list[str]:
     """Return the names under which the entries' items come."""
     return [
         (entry.name if only_obj_name else f"{entry.bucket}/{entry.name}")
-        + ("" if entry.archpath is None else f"/{entry.archpath}")
+        + ("" if entry.archpath is None else f"/{_relative(entry.archpath)}")
         for entry in entries
     ]
 
 
-def fault_of(entry: Entry, name: str, *, only_obj_name: bool) -> ObjectNotFoundError | None:
+def fault_of(
+    entry: Entry, name: str, *, only_obj_name: bool, message: str | None = None
+) -> RemoteError | None:
     """Return the error that a member named `name` stands for in place of the entry's item.
 
     A missing entry comes as ``__404__/`` and its name; of a file in a missing shard, AIStore may name the
-    shard alone.
+    shard alone. So comes, too, what another target could not send; then `message` says so.
+
+    Args:
+        entry: What was asked for.
+        name: What came.
+        only_obj_name: Whether members are named without their buckets.
+        message: The server's own words, if it has some.
     """
-    if not name.startswith(_MISSING):
+    if not name.startswith(MISSING):
         return None
     (expected,) = member_names([entry], only_obj_name=only_obj_name)
-    shard = expected if entry.archpath is None else expected[: -len(entry.archpath) - 1]
-    if name[len(_MISSING) :] not in {expected, shard}:
+    shard = expected if entry.archpath is None else expected[: -len(_relative(entry.archpath)) - 1]
+    if name[len(MISSING) :] not in {expected, shard}:
         return None
+    if message is not None and not _NOT_FOUND.search(message):
+        return RemoteError(status=500, message=message, retryable=True)
     what = f"{entry.provider}://{entry.bucket}/{entry.name}"
     if entry.archpath is not None:
         what = f"{entry.archpath} in {what}"
     return ObjectNotFoundError(
-        status=404, message=f"{what} does not exist", name=entry.name, bucket=entry.bucket
+        status=404, message=message or f"{what} does not exist", name=entry.name, bucket=entry.bucket
     )

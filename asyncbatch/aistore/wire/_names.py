@@ -9,7 +9,7 @@ from ...errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["check_bucket_name", "check_object_name", "check_object_names", "check_text"]
+__all__ = ["check_archpath", "check_bucket_name", "check_object_name", "check_object_names", "check_text"]
 
 # What makes names suspicious that stand between slashes, all in one text: an empty part, a dot at the
 # beginning of a part, and what is forbidden anywhere.
@@ -59,6 +59,23 @@ def check_object_names(names: Sequence[str]) -> None:
     if not text.isascii() or any(mark in text for mark in _SUSPICIOUS):
         for index, name in enumerate(names):
             check_object_name(name, index=index)
+
+
+def check_archpath(path: str, *, index: int | None = None) -> None:
+    """Raise `UsageError` for a path that AIStore refuses to look for in a shard.
+
+    Args:
+        path: Of the file in the shard. A slash at its beginning makes no difference.
+        index: Of the entry concerned, if it is one of a batch.
+    """
+    check_text(path, index=index)
+    parts = path.split("/")
+    if not parts[-1] or path.startswith("~/") or "." in parts or ".." in parts or "\0" in path:
+        raise UsageError(
+            f"AIStore forbids the archpath {path!r}: it is empty, ends in '/', begins with '~/', "
+            "or has NUL in it, or '.' or '..' as a part",
+            index=index,
+        )
 
 
 def check_text(text: str, *, index: int | None = None) -> None:

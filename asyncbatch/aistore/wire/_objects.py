@@ -23,6 +23,7 @@ __all__ = [
     "is_range",
     "object_path",
     "parse_buckets",
+    "parse_content_range",
     "parse_listing",
     "parse_object_headers",
     "range_header",
@@ -184,10 +185,18 @@ def range_header(start: int, length: int | None) -> dict[str, str]:
 
 def is_range(content_range: str, start: int, length: int | None) -> bool:
     """Whether a Content-Range is that of a range that was asked for, cut only by the object's end."""
-    match = _CONTENT_RANGE.fullmatch(content_range)
-    if match is None or int(match[1]) != start:
+    told = parse_content_range(content_range)
+    if told is None or told[0] != start:
         return False
-    behind = int(match[2]) + 1
+    _, behind, total = told
     if length is not None and behind == start + length:
         return True
-    return match[3] in {"*", str(behind)} and (length is None or behind < start + length)
+    return total in {None, behind} and (length is None or behind < start + length)
+
+
+def parse_content_range(content_range: str) -> tuple[int, int, int | None] | None:
+    """Read a Content-Range: the first byte, that behind the last, and the object's size unless not told."""
+    match = _CONTENT_RANGE.fullmatch(content_range)
+    if match is None or int(match[2]) < int(match[1]):  # RFC 9110, section 14.4
+        return None
+    return int(match[1]), int(match[2]) + 1, None if match[3] == "*" else int(match[3])
