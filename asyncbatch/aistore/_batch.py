@@ -69,7 +69,7 @@ class GetBatchSource:
         """
         wire = encode_batch(request)
         try:
-            response = await self._connection.open(wire)
+            response = await self._connection.open_once(wire)
         except RemoteError as error:
             meant = _explain(error, request, wire.path)
             if meant is None:

@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 __all__ = ["open_data"]
 
 
-async def open_data(connection: Connection, entry: Entry) -> httpx.Response:
+async def open_data(connection: Connection, entry: Entry, *, once: bool = False) -> httpx.Response:
     """Ask for what an entry names, and return the answer, whose body is the data and still to be read.
 
     Args:
         connection: Whom to ask.
         entry: With an archpath or a range, but not with both: AIStore reads no range of a file in a shard.
+        once: Whether the caller tries again himself.
 
     Raises:
         UsageError: for names that AIStore refuses.
@@ -44,7 +45,7 @@ async def open_data(connection: Connection, entry: Entry) -> httpx.Response:
         check_text(entry.archpath)
         query["archpath"] = entry.archpath
     headers = range_header(start, length)
-    response = await connection.open(
+    response = await (connection.open_once if once else connection.open)(
         WireRequest(
             method="GET",
             path=object_path(entry.bucket, entry.name),

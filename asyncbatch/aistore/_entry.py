@@ -53,7 +53,9 @@ async def open_entry(connection: Connection, entry: Entry) -> EntryAnswer:
     """
     cut = entry.archpath is not None and (entry.start > 0 or entry.length is not None)
     try:
-        response = await open_data(connection, entry._replace(start=0, length=None) if cut else entry)
+        response = await open_data(
+            connection, entry._replace(start=0, length=None) if cut else entry, once=True
+        )
     except RemoteError as error:
         if error.status != 416:
             raise

@@ -106,6 +106,15 @@ class Connection:
         """
         return await self._retried(request, lambda: self._open(request))
 
+    async def open_once(self, request: WireRequest) -> httpx.Response:
+        """Do as `open` does without trying again, for whoever decides on that himself.
+
+        Raises:
+            RemoteError: if the answer is an error.
+            TransportError: if there is none.
+        """
+        return await self._authorized(lambda: self._open(request))
+
     async def _retried(
         self, request: WireRequest, attempt: Callable[[], Awaitable[_T]], *, idempotent: bool = False
     ) -> _T:
