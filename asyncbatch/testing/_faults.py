@@ -102,7 +102,7 @@ class HangUp(Fault):
 class Cut(Fault):
     """The body ends after `at` bytes.
 
-    Bytes that the client has not taken when a reset comes may be lost with it, as is the way of TCP.
+    A reset comes when the client's system has them all; whether the client gets to read them is its affair.
 
     Args:
         at: Bytes of the body that are sent. In multipart the metadata, which come first, count as well.

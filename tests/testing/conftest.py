@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import tarfile
 from typing import TYPE_CHECKING
@@ -10,7 +11,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def nothing_went_wrong(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Faults are no errors of the application's: the server that runs it has none to report."""
+    yield
+    said = [record for record in caplog.get_records("call") if record.levelno >= logging.ERROR]
+    assert said == []
 
 
 @pytest.fixture

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import math
+import socket
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -22,6 +24,7 @@ from asyncbatch.testing import (
     Status,
     Trickle,
 )
+from asyncbatch.testing._answer import _on_the_way
 from asyncbatch.testing._app import FaultyApp, Watched
 
 from ..support.leaks import nothing_left_open, until
@@ -79,6 +82,18 @@ async def test_a_cut_far_behind(root: Path, how: Literal["reset", "close", "end"
         cut = await ask(server.url, ["large"], strm=True)
         assert len(cut.body) == 3_000_000
         assert (cut.was_reset, cut.is_ended) == (how == "reset", how == "end")
+
+
+async def test_a_reset_where_the_system_does_not_tell_what_has_arrived(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ioctl(*_: object) -> None:
+        raise OSError(errno.ENOTTY, "Inappropriate ioctl for device")
+
+    monkeypatch.setattr("fcntl.ioctl", ioctl)
+    async with FaultyServer(root, [Cut(1000)]) as server:
+        cut = await ask(server.url)
+        assert (cut.was_reset, len(cut.body)) == (True, 1000)
 
 
 async def test_behind_a_clean_end_the_connection_is_good_for_more(root: Path) -> None:
@@ -205,6 +220,28 @@ async def test_a_server_stops_in_spite_of_a_stall(root: Path) -> None:
                 await until(lambda: server.requests)
                 # and with the client still there
                 await server.__aexit__(None, None, None)
+
+
+async def test_a_server_stops_in_spite_of_a_client_that_does_not_take_what_precedes_a_reset(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "b" / "large").write_bytes(bytes(1 << 20))
+    loop = asyncio.get_running_loop()
+    waiting = asyncio.Event()
+
+    def on_the_way(transport: asyncio.Transport) -> int:
+        waiting.set()
+        return _on_the_way(transport)
+
+    monkeypatch.setattr("asyncbatch.testing._answer._on_the_way", on_the_way)
+    async with nothing_left_open():
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # it has room for no more
+            client.setblocking(False)
+            async with FaultyServer(root, [Cut(200_000)], redirect=False) as server:
+                await loop.sock_connect(client, ("127.0.0.1", int(server.url.rpartition(":")[2])))
+                await loop.sock_sendall(client, request_of(["large"], strm=True))
+                await waiting.wait()
 
 
 @pytest.mark.parametrize("streaming", [True, False])
