@@ -32,6 +32,8 @@ from asyncbatch.testing import (
     random_faults,
 )
 
+from ..test_import import modules_after
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -189,3 +191,9 @@ def test_chance_can_be_weighted_and_bounded() -> None:
 def test_chance_needs_something_to_draw_from(arguments: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         random_faults(1, **arguments)
+
+
+def test_faults_alone_load_no_server() -> None:
+    loaded = modules_after("from asyncbatch.testing import Cut, random_faults; random_faults(1)")
+    assert "asyncbatch.testing._faults" in loaded
+    assert not loaded.intersection({"asyncio", "starlette", "uvicorn", "asyncbatch.server"})
