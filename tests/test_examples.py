@@ -64,6 +64,10 @@ RUNS: Final[dict[str, tuple[list[str], list[str]]]] = {
         ["a: 5000 bytes, ", "b: 5 bytes, 7 in the zip"],
     ),
     "own_http_client.py": ([], ["GET /v1/ml/moss/example 307", "[b'hello']"]),
+    "secured_cluster.py": (
+        [],
+        ["asyncbatch.aistore: PUT http://", "/v1/ml/moss/example: 307 after ", "[b'hello']"],
+    ),
     "server_in_a_test.py": ([], ["1 passed"]),
     "faulty_server.py": (
         [],
