@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 from io import BytesIO
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast, runtime_checkable
 
 from ..codecs._events import MemberData
 from ..codecs._pipeline import open_decoder
+from ..codecs._tar_decoder import TarDecoder
 from ..errors import AsyncBatchError, LimitExceededError, UsageError
 from ..limits import DEFAULT_LIMITS
 from ._pipeline import Pipeline, own
@@ -21,13 +22,26 @@ if TYPE_CHECKING:
     from ..codecs._zip_events import ZipRecord
     from ..limits import Limits
 
-__all__ = ["EventStream"]
+__all__ = ["EventStream", "PassingSource"]
 
 # Bytes of a buffer that are asked for at once. More would be lent to whoever writes a large number in a
 # header; beyond this, allocators grow a block without a copy.
 _RESERVED: Final = 32 << 20
 # Bytes of a member that may be held twice for a moment.
 _SMALL: Final = 1 << 20
+
+
+@runtime_checkable
+class PassingSource(Protocol):
+    """A source of chunks that also has views of them."""
+
+    async def pass_on(self, keep: Callable[[memoryview], object], maximum: int, /) -> int:
+        """Hand the next chunk to `keep`, as views that are valid until it returns; return how many bytes.
+
+        0, and nothing handed on, if it may have more than `maximum` bytes, at the end, and where there are no
+        views: then it is to be awaited as any chunk.
+        """
+        ...
 
 
 class EventStream:
@@ -55,6 +69,7 @@ class EventStream:
         "_closed",
         "_decoder",
         "_ended",
+        "_passing",
         "_pipeline",
         "_pulling",
         "current",
@@ -77,6 +92,10 @@ class EventStream:
             archive_format, source_name=source_name, limits=limits, strict=strict, sizes=sizes
         )
         self.max_item_size = limits.max_item_size
+        # Who could hand data of a large member from one to the other, past the decoder.
+        self._passing: tuple[PassingSource, TarDecoder] | None = None
+        if isinstance(chunks, PassingSource) and isinstance(self._decoder, TarDecoder):
+            self._passing = chunks, self._decoder
         self._pipeline: Pipeline | None = None  # once there is something to decompress
         self._ended = False
         self._closed = False
@@ -163,12 +182,33 @@ class EventStream:
                     keep(event.data)
                     if size is None and (held := cast("BytesIO", buffer).tell()) > self.max_item_size:
                         raise self.item_too_large(start.name, held)
-                await self.pull()
+                if buffer is None or not await self._pass_on(buffer.write):
+                    await self.pull()
         except UsageError:  # of a second reader: the first one goes on
             raise
         except BaseException:  # cancellation too: nobody can go on behind half a member
             await self.aclose()
             raise
+
+    async def _pass_on(self, keep: Callable[[memoryview], object]) -> bool:
+        """Hand data of the open member on past the decoder, which saves a copy; False if that cannot be done.
+
+        It can if the source has views to give and the chunk ends inside the member. Otherwise, and where
+        something is wrong, `pull` tells.
+        """
+        if self._passing is None or self._pulling or self._closed:
+            return False
+        source, decoder = self._passing
+        self._pulling = True
+        try:
+            passed = await source.pass_on(keep, decoder.passable)
+        except UsageError:  # as in pull()
+            await self.aclose()
+            raise
+        finally:
+            self._pulling = False
+        decoder.pass_by(passed)
+        return passed > 0
 
     def item_too_large(self, name: str, size: int) -> LimitExceededError:
         """Make the error for a member that is larger than what may be held in memory."""

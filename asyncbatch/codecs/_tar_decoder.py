@@ -159,6 +159,21 @@ class TarDecoder:
         yield from self._events
         raise error.with_traceback(None)
 
+    @property
+    def passable(self) -> int:
+        """Bytes of the open member's data that may go past the decoder instead of being fed.
+
+        At least its last byte is fed. Asked for when all events were taken.
+        """
+        if self._error is not None or self._kept is not None or self._extension:
+            return 0
+        return max(0, min(self._open - 1, self._limits.max_total_size - self._fed))
+
+    def pass_by(self, size: int) -> None:
+        """Tell that the next `size` bytes of the input, which are `passable`, will not be fed."""
+        self._open -= size
+        self._fed += size
+
     def feed_eof(self) -> None:
         """Say that the input has ended. What was not iterated over yet stays there.
 

@@ -210,9 +210,28 @@ class Connection(asyncio.BufferedProtocol):
         """Return the payload that has arrived, which may be none."""
         if not self._held:
             return b""
-        data, consumed = decoder.decode(self._buffer, 0, self._held)
+        pieces, consumed = decoder.decode(self._buffer, 0, self._held)
+        data = b"".join(pieces)
         self._consume(consumed)
         return data
+
+    def pass_body(
+        self, decoder: BodyDecoder, keep: Callable[[memoryview], object], maximum: int
+    ) -> int | None:
+        """Hand the payload that has arrived to `keep`, as views of the buffer; return how many bytes.
+
+        A view is valid until `keep` returns. None is returned, and nothing handed on, if it may be more than
+        `maximum` bytes.
+        """
+        if not self._held:
+            return 0
+        if self._held > maximum:
+            return None
+        pieces, consumed = decoder.decode(self._buffer, 0, self._held)
+        for piece in pieces:
+            keep(piece)
+        self._consume(consumed)
+        return sum(map(len, pieces))
 
     def _consume(self, consumed: int) -> None:
         left = self._held - consumed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 import httpx
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Iterator, Mapping
 
     from ._connection import Connection
+    from ._framing import BodyDecoder
     from ._head import Messages, ResponseHead
     from ._trace import Trace, Tracer
 
@@ -22,6 +23,8 @@ __all__ = ["Exchange", "ResponseStream"]
 
 # Bytes that are written at once. Of more, the write timeout could not tell whether they are slow or stalled.
 _WRITE_SIZE: Final = 262_144
+
+_Taken = TypeVar("_Taken")
 
 
 class Exchange:
@@ -175,14 +178,38 @@ class ResponseStream(httpx.AsyncByteStream):
         return self
 
     async def __anext__(self) -> bytes:
+        data = await self._next(self._connection.take_body, b"")
+        if not data:
+            raise StopAsyncIteration
+        return data
+
+    async def pass_on(self, keep: Callable[[memoryview], object], maximum: int) -> int:
+        """Hand what was received since the last time to `keep`, without a copy; return how many bytes.
+
+        What `keep` is called with is a view of the buffer that receives, valid until it returns. It is not
+        called, and 0 returned, if more than `maximum` bytes may have been received, and at the end: the next
+        chunk, or its absence, then tells.
+        """
+
+        def take(body: BodyDecoder) -> int | None:
+            return self._connection.pass_body(body, keep, maximum)
+
+        nothing: int | None = 0
+        return await self._next(take, nothing) or 0
+
+    async def _next(self, take: Callable[[BodyDecoder], _Taken], nothing: _Taken) -> _Taken:
+        """Return what `take` takes as soon as that is other than `nothing`, which it is only at the end."""
         if self._release is None:
             if self._body.done:
-                raise StopAsyncIteration
+                return nothing
             raise httpx.StreamClosed
         if self._connection.waiting:
             raise UsageError("this response is being read by another task already; it has one consumer")
         try:
-            data = await (self._read() if self._trace is None else self._read_and_tell(self._trace))
+            if self._trace is None:
+                taken = await self._read(take, nothing)
+            else:
+                taken = await self._read_and_tell(self._trace, take, nothing)
         except BaseException as error:
             self._let_go(reusable=False)
             if isinstance(error, httpx.RequestError) and self.request is not None:
@@ -190,9 +217,7 @@ class ResponseStream(httpx.AsyncByteStream):
             raise
         if self._body.done:
             self._let_go(reusable=self._persistent)
-        if not data:
-            raise StopAsyncIteration
-        return data
+        return taken
 
     def take_ready(self) -> bytes | None:
         """Return what has arrived, without waiting; None if nothing has, and where there is an error."""
@@ -206,10 +231,9 @@ class ResponseStream(httpx.AsyncByteStream):
             self._let_go(reusable=self._persistent)
         return data or None
 
-    async def _read(self) -> bytes:
-        """Return the next chunk, which is empty only at the end."""
+    async def _read(self, take: Callable[[BodyDecoder], _Taken], nothing: _Taken) -> _Taken:
         connection, body = self._connection, self._body
-        while not (data := connection.take_body(body)) and not body.done:
+        while (taken := take(body)) == nothing and not body.done:
             if self._release is None:  # by another task, meanwhile
                 raise httpx.StreamClosed
             if connection.ended:
@@ -218,21 +242,23 @@ class ResponseStream(httpx.AsyncByteStream):
                 body.feed_eof()
             else:
                 await connection.wait(self._seconds, httpx.ReadTimeout)
-        return data
+        return taken
 
-    async def _read_and_tell(self, trace: Tracer) -> bytes:
+    async def _read_and_tell(
+        self, trace: Tracer, take: Callable[[BodyDecoder], _Taken], nothing: _Taken
+    ) -> _Taken:
         name = "http11.receive_response_body"
         if not self._started:
             self._started = True
             await trace(f"{name}.started", {})
         try:
-            data = await self._read()
+            taken = await self._read(take, nothing)
         except BaseException as error:
             await trace(f"{name}.failed", {"exception": error})
             raise
         if self._body.done:
             await trace(f"{name}.complete", {"return_value": None})
-        return data
+        return taken
 
     def _let_go(self, *, reusable: bool) -> None:
         if self._release is not None:

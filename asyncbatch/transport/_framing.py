@@ -1,7 +1,7 @@
 """Where a body ends (RFC 9112, sections 6 and 7): bytes of a buffer in, payload out. Sans-IO.
 
-A decoder is given what has been received and was not consumed yet, as a range of a buffer that it does not
-keep: what it returns is a copy, the only one on the way from the socket.
+A decoder is given what has been received and was not consumed yet, as a range of a buffer, and returns views
+of that: whoever wants the payload for longer than the buffer stays as it is makes the copy.
 """
 
 from __future__ import annotations
@@ -44,8 +44,10 @@ class BodyDecoder(Protocol):
     done: bool
     trailers: list[tuple[bytes, bytes]]
 
-    def decode(self, buffer: bytearray, start: int, end: int) -> tuple[bytes, int]:
+    def decode(self, buffer: bytearray, start: int, end: int) -> tuple[list[memoryview], int]:
         """Return the payload in ``buffer[start:end]``, and where what was not consumed begins.
+
+        The payload is in pieces, some of which may be empty.
 
         Raises:
             httpx.RemoteProtocolError: if it is malformed.
@@ -69,12 +71,12 @@ class LengthDecoder:
         self.trailers: list[tuple[bytes, bytes]] = []
         self._left = length
 
-    def decode(self, buffer: bytearray, start: int, end: int) -> tuple[bytes, int]:
+    def decode(self, buffer: bytearray, start: int, end: int) -> tuple[list[memoryview], int]:
         """See `BodyDecoder`."""
         stop = min(end, start + self._left)
         self._left -= stop - start
         self.done = self._left == 0
-        return bytes(memoryview(buffer)[start:stop]), stop
+        return [memoryview(buffer)[start:stop]], stop
 
     def feed_eof(self) -> None:
         """See `BodyDecoder`."""
@@ -90,9 +92,9 @@ class UntilCloseDecoder:
         self.done = False
         self.trailers: list[tuple[bytes, bytes]] = []
 
-    def decode(self, buffer: bytearray, start: int, end: int) -> tuple[bytes, int]:
+    def decode(self, buffer: bytearray, start: int, end: int) -> tuple[list[memoryview], int]:
         """See `BodyDecoder`."""
-        return bytes(memoryview(buffer)[start:end]), end
+        return [memoryview(buffer)[start:end]], end
 
     def feed_eof(self) -> None:
         """See `BodyDecoder`."""
@@ -119,7 +121,7 @@ class ChunkedDecoder:
         self._numbers: dict[tuple[int, int], int] = {}  # of guesses, by the sizes of two chunks in a row
         self._guess = 0  # the number for the chunk that has begun
 
-    def decode(self, buffer: bytearray, start: int, end: int) -> tuple[bytes, int]:
+    def decode(self, buffer: bytearray, start: int, end: int) -> tuple[list[memoryview], int]:
         """See `BodyDecoder`."""
         view = memoryview(buffer)
         parts: list[memoryview] = []
@@ -129,7 +131,7 @@ class ChunkedDecoder:
             if stop >= end:
                 keep(view[position:end])
                 self._size, self._left, self._guess = size, stop - end, guess
-                return b"".join(parts), end
+                return parts, end
             keep(view[position:stop])
             expected, length, next_size, next_guess = guesses[guess]
             if expected and follows(expected, stop, end):
@@ -138,12 +140,12 @@ class ChunkedDecoder:
                 line = self._find_line(buffer, stop, end, size)
                 if line is None:
                     self._size, self._left, self._guess = size, 0, guess
-                    return b"".join(parts), stop
+                    return parts, stop
                 guess = self._learn(guess, size, *line)
                 position, size = stop + len(line[0]), line[1]
             stop = position + size
         self._size = self._left = 0
-        return b"".join(parts), self._take_trailers(buffer, position, end)
+        return parts, self._take_trailers(buffer, position, end)
 
     def feed_eof(self) -> None:
         """See `BodyDecoder`."""

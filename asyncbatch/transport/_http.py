@@ -13,7 +13,7 @@ from ._transport import DEFAULT_LIMITS, STREAM, StreamingTransport
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 __all__ = ["DEFAULT_TIMEOUT", "Body", "open_http_client", "public_url", "read_body", "read_start", "send"]
 
@@ -101,6 +101,9 @@ class Body:
         own = stream is not None and not response.is_stream_consumed
         self._chunks = stream if own and stream is not None else _chunks_of(response)
         self._ready: Callable[[], bytes | None] | None = getattr(self._chunks, "take_ready", None)
+        self._pass_on: Callable[[Callable[[memoryview], object], int], Awaitable[int]] | None = getattr(
+            self._chunks, "pass_on", None
+        )
         self._what = f"body of {response.request.method} {public_url(response.url)}"
 
     @property
@@ -122,6 +125,20 @@ class Body:
     def take_ready(self) -> bytes | None:
         """Return a chunk that is there already; None if there is none, and where there is an error."""
         return self._ready() if self._ready is not None else None
+
+    async def pass_on(self, keep: Callable[[memoryview], object], maximum: int) -> int:
+        """Hand the next chunk to `keep`, as views that are valid until it returns; return how many bytes.
+
+        0, and nothing handed on, if the chunk may have more than `maximum` bytes, at the end, and where
+        another transport has no views to give: then it is to be awaited as any chunk.
+
+        Raises:
+            TransportError: if the body breaks off.
+        """
+        if self._pass_on is None:
+            return 0
+        with translated_errors(self._what):
+            return await self._pass_on(keep, maximum)
 
     async def aclose(self) -> None:
         """Close the response, and with it a connection whose body was not read to its end."""

@@ -506,6 +506,39 @@ def test_what_is_no_buffer_is_a_type_error() -> None:
         TarDecoder().feed("text")  # type: ignore[arg-type]
 
 
+def test_data_may_go_past_the_decoder_but_for_the_last_byte() -> None:
+    raw = archive(1_000_000, 5)
+    decoder = TarDecoder()
+    assert decoder.passable == 0
+    decoder.feed(raw[:1000])
+    assert [type(event).__name__ for event in decoder] == ["TarMemberStart", "MemberData"]
+    assert decoder.passable == 1_000_000 - 488 - 1
+    decoder.pass_by(900_000)
+    assert decoder.passable == 100_000 - 488 - 1
+    decoder.feed(raw[901_000:])
+    decoder.feed_eof()
+    data, end, last = decoder
+    assert isinstance(data, MemberData)
+    assert isinstance(last, WholeMember)
+    assert (len(data.data), type(end)) == (100_000 - 488, MemberEnd)
+    assert (last.data, last.offset) == (raw[-1536:-1531], len(raw) - 1536)
+
+
+def test_nothing_goes_past_the_decoder_but_data_of_large_members_within_the_limit() -> None:
+    raw = archive(1_000_000)
+    limited = TarDecoder(limits=Limits(max_total_size=10_000))
+    limited.feed(raw[:1000])
+    assert limited.passable == 9000
+    limited.feed(raw[1000:])  # the error is still to be met
+    assert limited.passable == 0
+    kept = TarDecoder()
+    kept.feed(archive(2000)[:1000])
+    assert kept.passable == 0
+    header = TarDecoder()
+    header.feed(extended(5000, b"x")[:1000])
+    assert header.passable == 0
+
+
 def test_a_start_is_followed_by_its_data_and_end_only() -> None:
     decoder = TarDecoder()
     kinds: list[type] = []

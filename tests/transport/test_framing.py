@@ -26,8 +26,8 @@ def feed(decoder: BodyDecoder, data: bytes, cuts: list[int]) -> tuple[bytes, byt
         buffer[held : held + len(piece)] = piece
         held += len(piece)
         if held and not decoder.done:
-            part, consumed = decoder.decode(buffer, 0, held)
-            payload += part
+            pieces, consumed = decoder.decode(buffer, 0, held)
+            payload += b"".join(pieces)
             rest = bytes(buffer[consumed:held])
             buffer[: len(rest)] = rest
             held = len(rest)

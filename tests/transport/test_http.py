@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 import httpx
@@ -145,6 +146,43 @@ async def test_httpxs_own_transport_has_nothing_without_waiting() -> None:
     async with WireServer(reply(200, b"body")) as server, httpx.AsyncClient() as client:
         body = Body(await get(client, server))
         assert body.take_ready() is None
+        assert [chunk async for chunk in body] == [b"body"]
+
+
+@pytest.mark.parametrize("answer", [reply(200, b"x" * 5000), chunked(b"x" * 5000, size=1000)])
+async def test_a_body_is_passed_on_as_views(client: httpx.AsyncClient, answer: bytes) -> None:
+    kept = BytesIO()
+    kinds = set()
+
+    def keep(view: memoryview) -> None:
+        kinds.add(type(view))
+        kept.write(view)
+
+    async with WireServer(answer) as server, nothing_left_open():
+        body = Body(await get(client, server))
+        assert await body.pass_on(keep, 0) == 0  # it would be more
+        while await body.pass_on(keep, 10_000):
+            pass
+        assert kept.getvalue() == b"x" * 5000
+        assert kinds == {memoryview}
+        with pytest.raises(StopAsyncIteration):
+            await anext(body)
+
+
+async def test_a_body_that_breaks_off_is_passed_on_so_far(client: httpx.AsyncClient) -> None:
+    kept: list[bytes] = []
+    async with WireServer(head(200, Content_Length="10", Connection="close") + b"x") as server:
+        body = Body(await get(client, server))
+        assert await body.pass_on(lambda view: kept.append(bytes(view)), 100) == 1
+        with pytest.raises(TransportError, match="9 bytes before the end"):
+            await body.pass_on(kept.append, 100)
+    assert kept == [b"x"]
+
+
+async def test_httpxs_own_transport_has_nothing_to_pass_on() -> None:
+    async with WireServer(reply(200, b"body")) as server, httpx.AsyncClient() as client:
+        body = Body(await get(client, server))
+        assert await body.pass_on(print, 100) == 0
         assert [chunk async for chunk in body] == [b"body"]
 
 
