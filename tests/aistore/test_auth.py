@@ -17,6 +17,7 @@ from asyncbatch.aistore import Client
 from asyncbatch.aistore._auth import Credentials
 from asyncbatch.transport import RetryPolicy
 
+from ..support.batches import tar
 from ..support.raw import RawServer, answering
 from ..support.wire import WireServer, json_error, redirect, reply
 
@@ -159,6 +160,18 @@ async def test_a_token_that_was_replaced_is_read_again(
     assert [record.getMessage() for record in caplog.records] == [
         "the server refused the token, and there is another one in its file: trying that"
     ]
+
+
+async def test_a_batch_is_asked_for_with_the_new_token(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    file = write(home / "token", "old")
+    monkeypatch.setenv("AIS_AUTHN_TOKEN_FILE", str(file))
+    archive = tar([("b/o", b"data")])
+    async with WireServer(REFUSED, reply(200, archive, Content_Type="application/x-tar")) as server:
+        async with Client(server.url) as client:
+            write(file, "new")
+            items = await client.get_batch(["o"], bucket="b").read_all()
+    assert [item.data for item in items] == [b"data"]
+    assert [asked.headers["authorization"] for asked in server.asked] == ["Bearer old", "Bearer new"]
 
 
 async def test_who_logs_in_later_is_let_in(home: Path) -> None:

@@ -46,6 +46,13 @@ async def test_an_http_client_of_ones_own_stays_open() -> None:
         assert not http.is_closed
 
 
+async def test_a_gateway_may_have_a_password_too() -> None:
+    async with WireServer(GRANTED) as server:
+        url = server.url.replace("://", "://user:password@")
+        assert await login(url, "alice", "secret") == "granted"
+    assert server.asked[0].headers["authorization"] == "Basic dXNlcjpwYXNzd29yZA=="
+
+
 async def test_a_server_that_is_busy_is_asked_again() -> None:
     async with WireServer(reply(500), reply(503), GRANTED) as server:
         policy = RetryPolicy(base_delay=0)
