@@ -1,4 +1,4 @@
-"""The command: ``python -m benchmarks NAME… [--json] [--rounds N]``, from the repository's root."""
+"""The command: ``python -m benchmarks NAME… [--json] [--rounds N] [--plot FILE]``, from the root."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ _BENCHMARKS: Final = {
     "stalls": "how long the event loop stands still while a compressed archive is read",
     "http": "bodies over loopback, beside httpx, aiohttp and curl",
     "e2e": "batches from a sender over loopback, beside the official SDK",
+    "getbatch": "a batch beside a GET for each object, on our server or on $AIS_ENDPOINT",
 }
 
 
@@ -39,18 +40,39 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object per row and line")
     parser.add_argument("--rounds", type=int, default=5, help="rounds to take the median of (default: 5)")
     parser.add_argument("--only", default="", metavar="TEXT", help="only work whose name begins so")
+    parser.add_argument("--plot", default="", metavar="FILE", help="draw what getbatch measured (matplotlib)")
     # For the tests: the fraction of the usual number of items.
     parser.add_argument("--scale", type=float, default=1, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.rounds < 1:
         parser.error("--rounds: at least 1")
+    if arguments.plot:
+        _check_plot(parser, arguments.benchmarks)
     options = {"rounds": arguments.rounds, "scale": arguments.scale, "only": arguments.only}
-    rows = _rows(arguments.benchmarks, options)
+    measured: list[Row] = []
+    rows = _kept(_rows(arguments.benchmarks, options), measured)
     if arguments.json:
         for row in rows:
             print(json.dumps(row.as_dict()), flush=True)
     else:
         _print_table(rows)
+    if arguments.plot:
+        import_module(".plot", __package__).draw(measured, arguments.plot)
+
+
+def _check_plot(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
+    """Refuse a chart that cannot be drawn, before anything is measured for it."""
+    if "getbatch" not in names:
+        parser.error("--plot: it draws what getbatch measures, which is not asked for")
+    if not import_module(".plot", __package__).is_possible():
+        parser.error("--plot: it needs matplotlib; install it: pip install matplotlib")
+
+
+def _kept(rows: Iterable[Row], measured: list[Row]) -> Iterator[Row]:
+    """Pass rows on, and keep them."""
+    for row in rows:
+        measured.append(row)
+        yield row
 
 
 def _rows(names: Iterable[str], options: Mapping[str, Any]) -> Iterator[Row]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -30,9 +31,16 @@ KEYS = ["work", "what", "rival", "settings", "ratio", "ours", "theirs", "items",
 OPTIONAL_KEYS = {"of_curl", "beside", "overhead_ns"}
 
 
-def run(*arguments: str) -> list[str]:
+def call(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-W", "error", "-m", "benchmarks", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+    environment = {name: value for name, value in os.environ.items() if name != "AIS_ENDPOINT"}
+    return subprocess.run(  # noqa: S603
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def run(*arguments: str) -> list[str]:
+    done = call(*arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
@@ -169,6 +177,55 @@ def test_e2e() -> None:
     for row in rows.values():
         assert row["rival"].startswith("aistore SDK ")
         assert row.get("of_curl", 1) > 0
+
+
+def test_getbatch() -> None:
+    rows = run_json("getbatch")
+    fitting = {"1KiB": 3, "10KiB": 3, "100KiB": 3, "1MiB": 2, "10MiB": 1}
+    works = [
+        f"getbatch {size} x {10**power}" for size, count in fitting.items() for power in range(2, 2 + count)
+    ]
+    assert list(rows) == [f"{work}{suffix}" for work in works for suffix in ("", ", 64 at once")]
+    for work, row in rows.items():
+        assert row["what"] == "get_batch"
+        assert row["rival"].endswith("GETs 64 at once" if work.endswith("at once") else "GETs one by one")
+        assert [name.split()[:2] for name in row["beside"]] == [["aistore", "SDK"]]
+        assert row.get("of_curl", 1) > 0
+    assert rows["getbatch 1KiB x 10000"]["items"] == 10
+    assert rows["getbatch 100KiB x 10000"]["settings"] == "2048 objects, no more fit"
+
+
+def test_getbatch_says_what_does_not_fit_and_draws_the_rest(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    chart = tmp_path / "chart.svg"
+    options = "--rounds", "1", "--scale", "0.001", "--only", "getbatch 10MiB", "--plot", str(chart)
+    done = call("getbatch", *options)
+
+    assert done.returncode == 0, done.stderr
+    assert [line.split(" is left out: ")[0] for line in done.stderr.splitlines()] == [
+        "getbatch 10MiB x 1000",
+        "getbatch 10MiB x 10000",
+    ]
+    assert "</svg>" in chart.read_text(encoding="utf-8")
+
+
+def test_a_chart_of_other_benchmarks_is_refused() -> None:
+    done = call("tar", "--plot", "chart.png")
+    assert done.returncode == 2
+    assert "what getbatch measures" in done.stderr
+
+
+def test_a_chart_without_matplotlib_is_refused_before_anything_is_measured() -> None:
+    code = (
+        "import runpy, sys; sys.modules['matplotlib'] = None;"
+        "sys.argv[1:] = ['getbatch', '--plot', 'chart.png'];"
+        "runpy.run_module('benchmarks', run_name='__main__')"
+    )
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith("--plot: it needs matplotlib; install it: pip install matplotlib\n")
 
 
 def test_table() -> None:
