@@ -81,16 +81,15 @@ class FaultyAnswer:
         if 300 <= head["status"] < 400:
             self._on_redirect(dict(head["headers"])[b"location"].decode("latin-1"))
             self._fault = None
+        # As h11 will have it (RFC 9112, section 6.3).
+        has_length = any(name == b"content-length" for name, _ in head["headers"])
+        self._is_chunked = not has_length and self._scope["http_version"] == "1.1"
         match self._fault:
-            case Cut(how="end"):
-                # What says how long the body was to be would give the cut away.
-                headers = [field for field in head["headers"] if field[0] != b"content-length"]
-                head = {**head, "headers": headers}
+            case Cut(at, "end") if has_length:
+                # There is no such end. Without the length there would be one, which no client could know.
+                self._fault = Cut(at, "close")
             case Stall(seconds, at=None):
                 await _pause(self._receive, seconds)
-        # As h11 will have it (RFC 9112, section 6.3).
-        names = {name for name, _ in head["headers"]}
-        self._is_chunked = b"content-length" not in names and self._scope["http_version"] == "1.1"
         await self._send(head)
 
     async def _continue(self, body: bytes, *, more: bool) -> None:

@@ -108,7 +108,8 @@ class Cut(Fault):
         at: Bytes of the body that are sent. In multipart the metadata, which come first, count as well.
         how: By a TCP ``"reset"``; by ``"close"``, an orderly end of the connection, as a rule in the midst of
             a chunk and always without the final one; or by ``"end"``, with that chunk, so that HTTP has
-            nothing to object to.
+            nothing to object to. What has no chunks but announces its length, as objects do, cannot end so,
+            and is closed.
 
     Raises:
         UsageError: if an argument is none of these.
@@ -124,7 +125,10 @@ class Cut(Fault):
 
 @dataclass(frozen=True, slots=True)
 class Empty(Fault):
-    """Status 200, and a body of no bytes that ends as it should: AIStore's answer when a job is aborted."""
+    """Status 200, and a body of no bytes that ends as it should: AIStore's answer when a job is aborted.
+
+    The same as ``Cut(0, "end")``.
+    """
 
 
 @dataclass(frozen=True, slots=True)
