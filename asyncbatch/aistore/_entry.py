@@ -65,7 +65,7 @@ async def open_entry(connection: Connection, entry: Entry) -> EntryAnswer:
     if not cut:
         if size is not None and entry.length is not None and size < entry.length:
             await body.aclose()
-            raise _out_of_range(entry, f"{size} bytes of it are there", url)
+            raise _out_of_range(entry, f"it has {entry.start + size} bytes", url)
         return EntryAnswer(body, size)
     if size is not None and entry.start + (entry.length or 0) > size:
         await body.aclose()
