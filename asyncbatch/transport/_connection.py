@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import select
+import socket
+import sys
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import httpx
@@ -32,6 +34,14 @@ _SPARE: Final = 65_536
 # What TLS may hold undecrypted, one read aside, before it stops reading. The default of the loops is 512 KiB,
 # which would make more than 1 MiB with our buffer and its own.
 _TLS_HIGH_WATER: Final = 16_384
+# Of a body of which so much is certain to come, the kernel is to report no less (SO_RCVLOWAT). A fast server
+# else wakes us for every 64 KiB, which costs both sides more than the data does (benchmark `http length`).
+# Only Linux reports at once what is there when this is lowered.
+_LOW_WATER: Final = 524_288 if sys.platform == "linux" else 0
+# Seconds after which what there is will do, of which uvloop may take off a thousandth, and bytes from then on
+# that are read as they come: whoever is slower than that, or pauses, is not waited for.
+_PATIENCE: Final = 0.002
+_EAGER: Final = 4 << 20
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -66,6 +76,9 @@ class Connection(asyncio.BufferedProtocol):
         self._made = False
         self._is_tls = False
         self._read_size = _READ_SIZE
+        self._low_water = 1
+        self._can_wait_for_more = False
+        self._eager = 0  # bytes
         self._idle = False
         self._buffer = bytearray(_READ_SIZE + _SPARE)
         self._view = memoryview(self._buffer)
@@ -87,6 +100,9 @@ class Connection(asyncio.BufferedProtocol):
             self._is_tls = True
             # Of every loop's TLS transport, though typeshed does not know of it.
             cast("Any", transport).set_read_buffer_limits(_TLS_HIGH_WATER)
+        else:
+            family = transport.get_extra_info("socket").family
+            self._can_wait_for_more = bool(_LOW_WATER) and family in {socket.AF_INET, socket.AF_INET6}
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
         """See `asyncio.BufferedProtocol`."""
@@ -95,6 +111,7 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """See `asyncio.BufferedProtocol`."""
         self._held += nbytes
+        self._eager -= nbytes
         self.answered = True
         # With TLS the time goes into decrypting, and what decrypts has buffers as well.
         if nbytes == _READ_SIZE == self._read_size and not self._is_tls:
@@ -159,6 +176,7 @@ class Connection(asyncio.BufferedProtocol):
         """End a request that was answered in full, and return whether the connection can take another one."""
         if self.ended or self._held or self._resuming or not self.writable:
             return False
+        self._set_low_water(1)
         if self._read_size > _READ_SIZE:
             self._resize(_READ_SIZE)  # many connections may rest
         self._idle = True
@@ -249,11 +267,14 @@ class Connection(asyncio.BufferedProtocol):
     def _resumed(self) -> None:
         self._resuming = False
 
-    async def wait(self, seconds: float | None, expired: type[httpx.TimeoutException]) -> None:
+    async def wait(
+        self, seconds: float | None, expired: type[httpx.TimeoutException], *, expected: int = 0
+    ) -> None:
         """Wait until something happens: bytes arrive, the peer takes bytes, or the connection ends.
 
-        Not to be called once it has ended. A timer is not set for each wait, but only if there is none: when
-        it fires too early, it is set again.
+        Where many bytes are `expected` for certain, and come fast, one or a few are not reported. Not to be
+        called once the connection has ended. A timer for the timeout is not set for each wait, but only if
+        there is none: when it fires too early, it is set again.
 
         Raises:
             httpx.TimeoutException: of the type `expired`, after `seconds` of nothing; None is no limit.
@@ -264,11 +285,26 @@ class Connection(asyncio.BufferedProtocol):
             self._deadline = self.loop.time() + seconds
             if self._timer is None or self._timer.when() > self._deadline:
                 self._set_timer(self._deadline)
+        much = self._can_wait_for_more and self._eager <= 0 and expected >= _LOW_WATER
+        self._set_low_water(_LOW_WATER if much else 1)
+        patience = self.loop.call_later(_PATIENCE, self._lose_patience) if much else None
         self._waiter = self.loop.create_future()
         try:
             await self._waiter
         finally:
             self._waiter = None
+            if patience is not None:
+                patience.cancel()
+
+    def _lose_patience(self) -> None:
+        self._eager = _EAGER
+        self._set_low_water(1)
+
+    def _set_low_water(self, size: int) -> None:
+        """Tell the kernel how much must have arrived to be reported."""
+        if size != self._low_water and not self.ended:
+            self._low_water = size
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
 
     def _set_timer(self, when: float) -> None:
         if self._timer is not None:

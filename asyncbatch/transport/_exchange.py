@@ -171,6 +171,7 @@ class ResponseStream(httpx.AsyncByteStream):
         self._trace = trace
         self._release: Callable[[bool], object] | None = release
         self._started = False
+        self._expected = 0  # bytes that come for certain, as far as the consumer knows
         if self._body.done:
             self._let_go(reusable=self._persistent)
 
@@ -190,6 +191,7 @@ class ResponseStream(httpx.AsyncByteStream):
         called, and 0 returned, if more than `maximum` bytes may have been received, and at the end: the next
         chunk, or its absence, then tells.
         """
+        self._expected = maximum
 
         def take(body: BodyDecoder) -> int | None:
             return self._connection.pass_body(body, keep, maximum)
@@ -198,7 +200,7 @@ class ResponseStream(httpx.AsyncByteStream):
         return await self._next(take, nothing) or 0
 
     async def _next(self, take: Callable[[BodyDecoder], _Taken], nothing: _Taken) -> _Taken:
-        """Return what `take` takes as soon as that is other than `nothing`, which it is only at the end."""
+        """Return what `take` takes as soon as that is other than `nothing`: which it is at the end."""
         if self._release is None:
             if self._body.done:
                 return nothing
@@ -218,6 +220,10 @@ class ResponseStream(httpx.AsyncByteStream):
         if self._body.done:
             self._let_go(reusable=self._persistent)
         return taken
+
+    def expect(self, size: int) -> None:
+        """Tell that at least `size` bytes more will come: the next chunk may be waited for to be large."""
+        self._expected = size
 
     def take_ready(self) -> bytes | None:
         """Return what has arrived, without waiting; None if nothing has, and where there is an error."""
@@ -241,7 +247,9 @@ class ResponseStream(httpx.AsyncByteStream):
                     raise _network_error(httpx.ReadError, connection.error)
                 body.feed_eof()
             else:
-                await connection.wait(self._seconds, httpx.ReadTimeout)
+                expected = max(self._expected, body.expected)
+                await connection.wait(self._seconds, httpx.ReadTimeout, expected=expected)
+        self._expected = 0
         return taken
 
     async def _read_and_tell(

@@ -44,6 +44,11 @@ class BodyDecoder(Protocol):
     done: bool
     trailers: list[tuple[bytes, bytes]]
 
+    @property
+    def expected(self) -> int:
+        """Bytes that are still to come for certain, of a body that is sound."""
+        ...
+
     def decode(self, buffer: bytearray, start: int, end: int) -> tuple[list[memoryview], int]:
         """Return the payload in ``buffer[start:end]``, and where what was not consumed begins.
 
@@ -71,6 +76,11 @@ class LengthDecoder:
         self.trailers: list[tuple[bytes, bytes]] = []
         self._left = length
 
+    @property
+    def expected(self) -> int:
+        """See `BodyDecoder`."""
+        return self._left
+
     def decode(self, buffer: bytearray, start: int, end: int) -> tuple[list[memoryview], int]:
         """See `BodyDecoder`."""
         stop = min(end, start + self._left)
@@ -87,6 +97,8 @@ class LengthDecoder:
 
 class UntilCloseDecoder:
     """A body that ends where the connection does."""
+
+    expected = 0
 
     def __init__(self) -> None:
         self.done = False
@@ -120,6 +132,11 @@ class ChunkedDecoder:
         self._guesses = [_NO_GUESS]
         self._numbers: dict[tuple[int, int], int] = {}  # of guesses, by the sizes of two chunks in a row
         self._guess = 0  # the number for the chunk that has begun
+
+    @property
+    def expected(self) -> int:
+        """See `BodyDecoder`."""
+        return self._left
 
     def decode(self, buffer: bytearray, start: int, end: int) -> tuple[list[memoryview], int]:
         """See `BodyDecoder`."""

@@ -104,6 +104,7 @@ class Body:
         self._pass_on: Callable[[Callable[[memoryview], object], int], Awaitable[int]] | None = getattr(
             self._chunks, "pass_on", None
         )
+        self._expect: Callable[[int], None] | None = getattr(self._chunks, "expect", None)
         self._what = f"body of {response.request.method} {public_url(response.url)}"
 
     @property
@@ -125,6 +126,11 @@ class Body:
     def take_ready(self) -> bytes | None:
         """Return a chunk that is there already; None if there is none, and where there is an error."""
         return self._ready() if self._ready is not None else None
+
+    def expect(self, size: int) -> None:
+        """Tell that at least `size` bytes more will come, if the body is sound."""
+        if self._expect is not None:
+            self._expect(size)
 
     async def pass_on(self, keep: Callable[[memoryview], object], maximum: int) -> int:
         """Hand the next chunk to `keep`, as views that are valid until it returns; return how many bytes.

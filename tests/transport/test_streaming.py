@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import random
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -300,6 +302,54 @@ async def test_a_stalled_consumer_stops_the_server(client: httpx.AsyncClient) ->
         for response in responses:
             await response.aclose()
         await until(lambda: server.open == 0)
+
+
+async def test_what_a_server_sends_before_it_pauses_is_handed_out(client: httpx.AsyncClient) -> None:
+    """Though so much is to come that small pieces of it are not reported at once."""
+    size = 3 << 20
+    gate = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(head(200, Content_Length=str(size)) + b"x" * 1000)
+        await gate.wait()
+        writer.write(bytes(size - 1000))
+        await read_head(reader)
+        writer.write(reply(200, b"z"))
+
+    async with RawServer(serve) as server:
+        async with client.stream("GET", server.url) as response:
+            chunks = response.extensions[STREAM]
+            assert await anext(chunks) == b"x" * 1000
+            gate.set()
+            assert sum([len(chunk) async for chunk in chunks]) == size - 1000
+        # On the same connection, a byte is reported again.
+        assert (await client.get(server.url)).content == b"z"
+        assert server.accepted == 1
+
+
+async def test_what_is_expected_is_waited_for_together(client: httpx.AsyncClient) -> None:
+    size = 8 << 20
+    data = random.Random(3).randbytes(size)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(head(200, Transfer_Encoding="chunked"))
+        for start in range(0, size, 65_536):
+            writer.write(b"10000\r\n%b\r\n" % data[start : start + 65_536])
+            await writer.drain()
+        writer.write(b"0\r\n\r\n")
+
+    async with RawServer(serve) as server, client.stream("GET", server.url) as response:
+        stream = response.extensions[STREAM]
+        received = b""
+        for _ in range(2):
+            stream.expect(size - len(received))
+            received += await anext(stream)
+        kept = BytesIO()
+        while await stream.pass_on(kept.write, size):
+            pass
+        assert received + kept.getvalue() == data
 
 
 async def test_what_was_received_before_the_transport_was_closed_can_be_read() -> None:
