@@ -230,7 +230,7 @@ def _survey(entries: Sequence[Entry]) -> Traits:
     has_parts = has_opaque = False
     for index, (_, bucket, provider, namespace, archpath, start, length, opaque) in enumerate(entries):
         buckets.setdefault((bucket, provider, namespace), index)
-        has_parts = has_parts or archpath is not None or start > 0 or length is not None
+        has_parts = has_parts or archpath is not None or start != 0 or length is not None
         has_opaque = has_opaque or bool(opaque)
     return Traits(buckets, has_parts, has_opaque)
 

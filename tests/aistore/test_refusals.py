@@ -16,7 +16,7 @@ from asyncbatch import (
     UsageError,
 )
 from asyncbatch.aistore import Client
-from asyncbatch.batch import BatchRefusedError
+from asyncbatch.batch import BatchRefusedError, Entry
 from asyncbatch.testing import FaultyServer
 
 from ..support.batches import FakeBucket, FakeObject, request_of
@@ -168,6 +168,21 @@ def test_an_entry_that_could_not_be_answered_is_refused(options: dict[str, Any],
         return
     with pytest.raises(UsageError, match=reason) as caught:
         check(request)
+    assert caught.value.index == 1
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        Entry("o", "b", "ais", start=-1),
+        Entry("o", "b", "ais", length=0),
+        Entry("o", "b", "ais", start=5, length=-1),
+    ],
+)
+def test_a_range_that_is_none_is_refused_wherever_it_comes_from(entry: Entry) -> None:
+    request = request_of(["fine"])
+    with pytest.raises(UsageError, match="is no range") as caught:
+        check(request.with_entries([*request.entries, entry]))
     assert caught.value.index == 1
 
 

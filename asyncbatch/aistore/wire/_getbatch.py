@@ -50,20 +50,18 @@ def check_batch(request: BatchRequest) -> None:
     entries = request.entries
     if not entries:
         raise UsageError("the batch is empty: ask for at least one object")
-    first: dict[tuple[str, str, str | None], int] = {}
-    for index, entry in enumerate(entries):
-        first.setdefault((entry.bucket, entry.provider, entry.namespace), index)
-        if entry.archpath is not None or entry.start or entry.length is not None:
-            _check_part(entry, index)
-    for (bucket, provider, namespace), index in first.items():
+    for (bucket, provider, namespace), index in request.traits.buckets.items():
         check_bucket_name(bucket, index=index)
         check_text(f"{provider}{namespace}", index=index)
         if "/" in f"{provider}{namespace}":
             raise UsageError(f"bucket {bucket!r}: a provider or namespace has no slash", index=index)
     check_object_names([entry.name for entry in entries])
+    if request.traits.has_parts:
+        for index, entry in enumerate(entries):
+            _check_part(entry, index)
     if request.output_format == ".zip":
         _check_zip_names(request)
-    if not request.streaming:
+    if not request.streaming and request.traits.has_opaque:
         _check_opaque(entries)
 
 
@@ -74,6 +72,12 @@ def _check_part(entry: Entry, index: int) -> None:
     if type(start) is not int or type(length) is not int:
         raise UsageError(
             f"object {entry.name!r}: start={start!r}, length={length!r}: they are integers", index=index
+        )
+    if start < 0 or length <= 0:
+        raise UsageError(
+            f"object {entry.name!r}: start={start}, length={entry.length} is no range: start is not "
+            "negative, and length positive, or None for all from start",
+            index=index,
         )
     if start + length > _MAX_OFFSET:
         raise UsageError(
@@ -101,7 +105,7 @@ def _check_opaque(entries: tuple[Entry, ...]) -> None:
 def encode_batch(request: BatchRequest) -> WireRequest:
     """Make the HTTP request of a batch that `check_batch` lets pass."""
     entries = request.entries
-    query, bucket = _address(entries)
+    query, bucket = _address(request)
     if request.colocation:
         query["coloc"] = str(request.colocation)
     options = {
@@ -112,17 +116,11 @@ def encode_batch(request: BatchRequest) -> WireRequest:
     }
     # Only multipart answers give it back, and there it shows that entry and answer belong together.
     with_opaque = not request.streaming
-    plain = bucket is not None and not any(
-        entry.archpath is not None
-        or entry.start
-        or entry.length is not None
-        or (with_opaque and entry.opaque)
-        for entry in entries
-    )
+    traits = request.traits
     encoded = (
-        _encode_names(entries)
-        if plain
-        else _dump([_describe(entry, in_path=bucket is not None, opaque=with_opaque) for entry in entries])
+        _dump([_describe(entry, in_path=bucket is not None, opaque=with_opaque) for entry in entries])
+        if bucket is None or traits.has_parts or (with_opaque and traits.has_opaque)
+        else _encode_names(entries)
     )
     return WireRequest(
         method="GET",
@@ -134,9 +132,9 @@ def encode_batch(request: BatchRequest) -> WireRequest:
     )
 
 
-def _address(entries: tuple[Entry, ...]) -> tuple[dict[str, str], str | None]:
+def _address(request: BatchRequest) -> tuple[dict[str, str], str | None]:
     """Return the query and the bucket of the path: the entries' own, if they have one in common."""
-    buckets = {(entry.bucket, entry.provider, entry.namespace) for entry in entries}
+    buckets = request.traits.buckets
     if len(buckets) > 1:
         return {}, None
     ((bucket, provider, namespace),) = buckets
@@ -149,10 +147,8 @@ def names_objects_only(request: BatchRequest) -> bool:
     So they are if that was asked for. But also where one of several buckets is in a namespace: what names
     such a bucket (`_uname`) leaves AIStore without a name for members that have one.
     """
-    if request.only_obj_name:
-        return True
-    buckets = {(entry.bucket, entry.provider, entry.namespace) for entry in request.entries}
-    return len(buckets) > 1 and any(namespace for _, _, namespace in buckets)
+    buckets = request.traits.buckets
+    return request.only_obj_name or (len(buckets) > 1 and any(namespace for _, _, namespace in buckets))
 
 
 def _dump(value: object) -> str:
