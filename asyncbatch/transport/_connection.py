@@ -11,6 +11,7 @@ import asyncio
 import select
 import socket
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import httpx
@@ -304,7 +305,9 @@ class Connection(asyncio.BufferedProtocol):
         """Tell the kernel how much must have arrived to be reported."""
         if size != self._low_water and not self.ended:
             self._low_water = size
-            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
+            of_transport = self._transport.get_extra_info("socket")
+            with suppress(OSError):  # where a sandbox refuses it, only speed is lost
+                of_transport.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
 
     def _set_timer(self, when: float) -> None:
         if self._timer is not None:
