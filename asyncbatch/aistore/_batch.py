@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from ..batch import BatchRefusedError
+from ..batch import BatchRefusedError, Server
 from ..codecs._formats import format_of_mime, parse_format
 from ..errors import BucketNotFoundError, ObjectNotFoundError, RemoteError
 from ..transport import Body
@@ -48,6 +48,12 @@ class GetBatchSource:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+
+    @property
+    def server(self) -> Server:
+        """The proxy that is asked first."""
+        endpoint = self._connection.endpoint
+        return Server("aistore", endpoint.host, endpoint.port)
 
     def check_batch(self, request: BatchRequest) -> None:
         """Raise `UsageError` or `UnsupportedFormatError` for a batch that AIStore would refuse."""

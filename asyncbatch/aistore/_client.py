@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Final, Unpack
 
 from .._closing import AsyncCloseable
-from ..batch import BatchStream, make_request
+from ..batch import DEFAULT_MAX_RESUMES, make_request
 from ..errors import UsageError
 from ..limits import DEFAULT_LIMITS
 from ..loader import BatchLoader
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from ..batch import BatchOptions, BatchRequest, ObjectRef
+    from ..batch import BatchOptions, BatchRequest, BatchStream, ObjectRef
     from ..limits import Limits
     from ..transport import RetryPolicy
 
@@ -48,6 +48,8 @@ class Client(AsyncCloseable):
             `$AIS_READ_TIMEOUT`, or 60 s, to read, and 60 s for the rest.
         limits: Bounds on what is accepted.
         retry: When a request that failed is sent again; ``RetryPolicy(max_attempts=1)`` for never.
+        max_resumes: How often in a row a batch that broke off is asked for again where that brings nothing;
+            0 to ask for each batch only once.
         ssl_context: TLS settings, by default those of `$AIS_CLIENT_CA`, `$AIS_CRT`, `$AIS_CRT_KEY` and
             `$AIS_SKIP_VERIFY_CRT`, as the official SDK takes them.
         max_connections: Connections that may be open at once, by default `$AIS_MAX_CONN_POOL`, or 100.
@@ -67,6 +69,7 @@ class Client(AsyncCloseable):
         timeout: float | httpx.Timeout | None = DEFAULT_TIMEOUT,
         limits: Limits = DEFAULT_LIMITS,
         retry: RetryPolicy = DEFAULT_RETRY,
+        max_resumes: int = DEFAULT_MAX_RESUMES,
         ssl_context: ssl.SSLContext | None = None,
         max_connections: int | None = None,
         http_client: httpx.AsyncClient | None = None,
@@ -87,6 +90,8 @@ class Client(AsyncCloseable):
         self._connection = Connection(url, http, limits=limits, retry=retry, credentials=credentials)
         self._source = GetBatchSource(self._connection)
         self._limits = limits
+        self._retry = retry
+        self._max_resumes = max_resumes
 
     def __repr__(self) -> str:
         return f"<aistore.Client {public_url(self._connection.endpoint)}>"
@@ -156,8 +161,10 @@ class Client(AsyncCloseable):
         if isinstance(bucket, str):
             bucket = self.bucket(bucket)
         made = make_request(request, bucket, options)
-        return BatchStream(self._source, made, limits=self._limits)
+        return self.batch_loader().get_batch(made)
 
     def batch_loader(self) -> BatchLoader:
         """Return a loader of batches from this cluster."""
-        return BatchLoader(self._source, limits=self._limits)
+        return BatchLoader(
+            self._source, limits=self._limits, retry=self._retry, max_resumes=self._max_resumes
+        )

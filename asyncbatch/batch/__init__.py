@@ -5,10 +5,12 @@ from __future__ import annotations
 from ._item import BatchItem, BatchStats, ItemMetadata
 from ._members import BatchMember, BatchMembers
 from ._request import BatchOptions, BatchRequest, BucketRef, Entry, ObjectRef, make_request
-from ._source import BatchAnswer, BatchRefusedError, BatchSource
+from ._resume import DEFAULT_MAX_RESUMES
+from ._source import BatchAnswer, BatchRefusedError, BatchSource, Server
 from ._stream import BatchStream
 
 __all__ = [
+    "DEFAULT_MAX_RESUMES",
     "BatchAnswer",
     "BatchItem",
     "BatchMember",
@@ -23,5 +25,6 @@ __all__ = [
     "Entry",
     "ItemMetadata",
     "ObjectRef",
+    "Server",
     "make_request",
 ]

@@ -31,6 +31,10 @@ class AstrayError(Exception):
 class Pairing:
     """Pairs the members of one answer after the other with the entries of a request.
 
+    Args:
+        request: Whose entries.
+        resumes: Whether an answer that goes astray is followed by another.
+
     Attributes:
         delivered: Items that came whole: the first entries.
         until: Index behind the last entry that the answer at hand is to bring.
@@ -41,11 +45,14 @@ class Pairing:
         given: Bytes of it that were handed out.
     """
 
-    def __init__(self, request: BatchRequest) -> None:
+    def __init__(self, request: BatchRequest, *, resumes: bool = True) -> None:
         self._entries = request.entries
         self._continue_on_err = request.continue_on_err
+        self._resumes = resumes
         self._asked: Asked | None = None
         self._names: Sequence[str | None] = ()  # of the entries' members, by index; None for any name
+        self._first = 0  # index of the first entry that the answer at hand is to bring
+        self._sizes: Sequence[int] | None = None  # from there on, as far as the answer told them ahead
         self._is_sized = True  # whether its beginning told the size of the last item
         self._crc = 0  # of what was handed out of the open item
         self._size: int | None = None  # of the open item, if its beginning told it
@@ -61,6 +68,8 @@ class Pairing:
         """Go on with another answer."""
         names: Sequence[str | None] = [None] if asked.alone else asked.answer.member_names
         self._names = [*self._names[: asked.first], *names] if asked.first else names
+        self._first = asked.first
+        self._sizes = asked.answer.sizes
         self._asked = asked
         self.until = asked.until
 
@@ -94,7 +103,7 @@ class Pairing:
             self._explain_other_name(metadata, self._names[index])
         elif not size and member.kind != "file":
             raise AstrayError(f"entry {index}: a {member.kind} came for object {entry.name!r}")
-        elif entry[_LENGTH] is not None and size is not None:
+        elif size is not None and (entry[_LENGTH] is not None or self._sizes is not None):
             self._check_length(metadata)
         return metadata
 
@@ -120,18 +129,23 @@ class Pairing:
             raise AstrayError(
                 f"entry {index}: a range of {length} bytes was asked for, and {size} bytes came"
             )
+        if self._sizes is not None and size != self._sizes[index - self._first]:
+            told = self._sizes[index - self._first]
+            raise AstrayError(f"entry {index}: {told} bytes were announced, and {size} bytes came")
 
     def _explain_other_name(self, metadata: ItemMetadata, expected: str | None) -> None:
         """Mark the item of a member that stands for an error; raise what it means unless that is wanted."""
         assert self._asked is not None  # noqa: S101 - for the type checker: a member came out of it
         index, name = metadata.index, metadata.member_name or ""
-        fault = self._asked.answer.fault(index - self._asked.first, name)
+        fault = self._asked.answer.fault(index - self._first, name)
         if self._asked.alone:
             metadata.member_name = None
             if fault is None:
                 if self._is_sized:
                     self._check_length(metadata)
                 return
+        elif fault is not None and fault.retryable and self._resumes:
+            raise AstrayError(fault.message)  # not the object's own fault
         if fault is None or metadata.size:
             raise AstrayError(f"entry {index}: member {expected!r} was due, and {name!r} came")
         if not self._continue_on_err:
@@ -147,6 +161,9 @@ class Pairing:
         """
         if not self._is_sized:
             self._check_length(item)
+        self._count(item)
+
+    def _count(self, item: ItemMetadata) -> None:
         if not self.delivered:
             self.first_at = time.perf_counter()
         self.delivered += 1
@@ -195,10 +212,17 @@ class Pairing:
         elif self.open_item is not None and not self._is_sized:
             self.open_item.size += len(event.data)
 
-    def leave(self) -> None:
-        """End the open item, if there is one, however much of it was handed out."""
+    def leave(self, *, ended: bool = True) -> None:
+        """End the open item, if there is one, however much of it was handed out.
+
+        Args:
+            ended: Whether its end came. If not, it counts as delivered all the same: nobody wants the rest.
+
+        Raises:
+            AstrayError: as `end` does.
+        """
         if self.open_item is not None:
-            self.end(self.open_item)
+            (self.end if ended else self._count)(self.open_item)
             self.open_item = None
 
     def reopen(self, item: ItemMetadata, member: MemberStart | WholeMember) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ..errors import RemoteError
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..codecs._events import Buffer
     from ._request import BatchRequest
 
-__all__ = ["BatchAnswer", "BatchRefusedError", "BatchSource"]
+__all__ = ["BatchAnswer", "BatchRefusedError", "BatchSource", "Server"]
 
 
 class BatchRefusedError(RemoteError):
@@ -53,8 +53,27 @@ class BatchAnswer(Protocol):
         ...
 
 
+class Server(NamedTuple):
+    """Who is asked, for spans and figures.
+
+    Attributes:
+        system: What it is, such as ``"aistore"``.
+        address: Its host, if it has one.
+        port: Its port, if it has one.
+    """
+
+    system: str
+    address: str | None = None
+    port: int | None = None
+
+
 class BatchSource(Protocol):
     """What batches can be asked of: a protocol's client."""
+
+    @property
+    def server(self) -> Server:
+        """Who is asked."""
+        ...
 
     def check_batch(self, request: BatchRequest) -> None:
         """Raise `UsageError` or `UnsupportedFormatError` for a request that the protocol cannot express."""

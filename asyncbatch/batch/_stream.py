@@ -8,7 +8,7 @@ for again, and the stream goes on where it stopped.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final, Self, cast
+from typing import TYPE_CHECKING, Final, Self, TypeGuard, cast
 
 from .._closing import AsyncCloseable
 from ..archive import ArchiveMember
@@ -16,7 +16,14 @@ from ..archive._events import EventStream
 from ..archive._sources import close_source, iterate_source
 from ..codecs._backends import crc32
 from ..codecs._events import MemberStart, WholeMember
-from ..errors import IncompleteBatchError, RemoteError, TransportError, TruncatedArchiveError, UsageError
+from ..errors import (
+    FormatError,
+    IncompleteBatchError,
+    RemoteError,
+    TransportError,
+    TruncatedArchiveError,
+    UsageError,
+)
 from ..limits import DEFAULT_LIMITS
 from ..transport import DEFAULT_RETRY
 from ._asker import Asker, FaultAnswer
@@ -24,6 +31,7 @@ from ._item import BatchItem, BatchStats
 from ._members import BatchMember, BatchMembers
 from ._pairing import AstrayError, Pairing
 from ._resume import DEFAULT_MAX_RESUMES
+from ._telemetry import begin_batch
 
 if TYPE_CHECKING:
     from ..limits import Limits
@@ -31,14 +39,12 @@ if TYPE_CHECKING:
     from ._asker import Asked
     from ._item import ItemMetadata
     from ._request import BatchRequest
-    from ._source import BatchSource
+    from ._source import BatchAnswer, BatchSource
+    from ._telemetry import BatchTelemetry
 
 __all__ = ["BatchStream"]
 
 _make_tuple: Final = tuple.__new__
-
-# That more should have come, or something else: the same request may bring it.
-_BROKEN_OFF: Final = (TruncatedArchiveError, TransportError, AstrayError)
 
 
 class BatchStream(AsyncCloseable):
@@ -77,16 +83,21 @@ class BatchStream(AsyncCloseable):
         retry: RetryPolicy = DEFAULT_RETRY,
         max_resumes: int = DEFAULT_MAX_RESUMES,
     ) -> None:
+        if max_resumes < 0:
+            raise UsageError(f"max_resumes={max_resumes} is negative; 0 asks only once")
         source.check_batch(request)
         request = request.copy()
+        self._source = source
+        self._request = request
         self._total = len(request)
         self._continue_on_err = request.continue_on_err
         self._limits = limits
         self._asker = Asker(source, request, retry=retry, max_resumes=max_resumes)
-        self._pairing = Pairing(request)
+        self._pairing = Pairing(request, resumes=max_resumes > 0)
         self._asked: Asked | None = None  # the answer that is read
         self._stream: EventStream | None = None  # its archive
         self._asked_at = (0, 0)  # items, and bytes of the open one, that there were when it was asked for
+        self._telemetry: BatchTelemetry | None = None
         self._state = "new"  # then "open", and at last "complete", "failed" or "closed"
         self._started_at: float | None = None
         self._ended_at: float | None = None
@@ -121,10 +132,12 @@ class BatchStream(AsyncCloseable):
         """Drop what was not read and end the transfer. May be called again."""
         await self._close("closed")
 
-    async def _close(self, state: str) -> None:
+    async def _close(self, state: str, error: BaseException | None = None) -> None:
         if self._state in {"new", "open"}:
             self._state = state
             self._ended_at = time.perf_counter()
+            if self._telemetry is not None:
+                self._telemetry.end(self.stats, error)
         await self._drop_answer()
 
     async def _drop_answer(self) -> None:
@@ -142,10 +155,11 @@ class BatchStream(AsyncCloseable):
         if not self._total:  # nothing to ask for, and an end that nobody waits for
             self._stream = EventStream(iterate_source(b""), None)
             return self._stream
+        self._telemetry = begin_batch(self._request, self._source.server)
         try:
             return await self._ask()
-        except BaseException:  # cancellation too: this batch will never have an answer
-            await self._close("failed")
+        except BaseException as error:  # cancellation too: this batch will never have an answer
+            await self._close("failed", error)
             raise
 
     async def _ask(self) -> EventStream:
@@ -154,8 +168,10 @@ class BatchStream(AsyncCloseable):
         self._stream = self._asked = None
         self._asked_at = pairing.delivered, pairing.given
         self._check_open()
+        assert self._telemetry is not None  # noqa: S101 - for the type checker: it began before
         try:
-            self._asked = asked = await self._asker.ask(pairing.delivered)
+            with self._telemetry.active():
+                self._asked = asked = await self._asker.ask(pairing.delivered)
         except TruncatedArchiveError as error:
             raise pairing.incomplete("the answer broke off") from error
         except (RemoteError, TransportError) as error:
@@ -301,20 +317,28 @@ class BatchStream(AsyncCloseable):
                 # An entry's own error may show while it is read by itself.
                 self._read(self._asked._replace(answer=FaultAnswer(error)))
                 return
-            if not isinstance(error, _BROKEN_OFF):
+            if not self._is_broken_off(error):
                 raise error
             if pairing.delivered < pairing.until:
                 await self._wait_to_resume(error)
             if not in_item:
-                pairing.leave()  # nobody asked for the rest of it
+                pairing.leave(ended=False)
                 pairing.given = 0
             if pairing.delivered < pairing.until:
                 await self._ask()
             else:
                 await self._go_on()
-        except BaseException:
-            await self._close("failed")
+        except BaseException as failure:
+            await self._close("failed", failure)
             raise
+
+    def _is_broken_off(self, error: BaseException) -> TypeGuard[Exception]:
+        """Whether an error means that more should have come, or other things: what another answer may."""
+        if isinstance(error, TruncatedArchiveError | TransportError | AstrayError):
+            return True
+        # Where its metadata disagrees with a zip, that is read by sizes that are not its own.
+        answer = self._asked.answer if self._asked is not None else None
+        return isinstance(error, FormatError) and bool(answer and answer.sizes and _is_zip(answer))
 
     async def _wait_to_resume(self, error: Exception) -> None:
         """Wait until it is time to ask again; raise what an answer that broke off means if that is never."""
@@ -346,8 +370,9 @@ class BatchStream(AsyncCloseable):
                     if not await stream.pull():
                         await self._end_of_answer()
             except RemoteError as gone:  # it was there before
-                await self._close("failed")
-                raise self._pairing.changed(item) from gone
+                changed = self._pairing.changed(item)
+                await self._close("failed", changed)
+                raise changed from gone
             except BaseException as again:  # noqa: BLE001 - as in __anext__()
                 error = again
 
@@ -373,3 +398,7 @@ class BatchStream(AsyncCloseable):
         if isinstance(event, WholeMember):  # it ended as it began
             pairing.close(event.size)
         return member, chunk
+
+
+def _is_zip(answer: BatchAnswer) -> bool:
+    return answer.archive_format is not None and answer.archive_format.container == "zip"

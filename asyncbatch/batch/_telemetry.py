@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from ._item import BatchStats
     from ._request import BatchRequest
+    from ._source import Server
 
 __all__ = ["BatchTelemetry", "begin_batch"]
 
@@ -53,26 +54,22 @@ _COUNTERS: Final = {
 _BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)  # seconds
 
 
-def begin_batch(
-    request: BatchRequest, *, system: str, address: str | None = None, port: int | None = None
-) -> BatchTelemetry:
+def begin_batch(request: BatchRequest, server: Server) -> BatchTelemetry:
     """Begin the span of a batch, below the caller's, when its first request is about to be sent.
 
     Args:
         request: What is asked for.
-        system: What is asked, such as ``"aistore"``.
-        address: Host of the server, if it has one.
-        port: Of the server, if it has one.
+        server: Who is asked.
 
     Returns:
         What is to be ended with the batch. A batch that is left to the garbage collector is not told of.
     """
     entries = len(request)
-    where: dict[str, str | int] = {"asyncbatch.system": system}
-    if address is not None:
-        where["server.address"] = address
-    if port is not None:
-        where["server.port"] = port
+    where: dict[str, str | int] = {"asyncbatch.system": server.system}
+    if server.address is not None:
+        where["server.address"] = server.address
+    if server.port is not None:
+        where["server.port"] = server.port
     tracer = _tracer()
     if tracer is None:
         return BatchTelemetry(entries, where, None)

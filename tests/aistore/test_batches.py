@@ -221,7 +221,8 @@ async def test_a_missing_member_raises_in_strict_mode_with_its_name() -> None:
 
 async def test_an_empty_batch_is_refused() -> None:
     async with WireServer() as server, Client(server.url) as client:
-        for wanted in ([], BatchRequest()):
+        empty: list[str] = []
+        for wanted in (empty, BatchRequest()):
             with pytest.raises(UsageError, match="the batch is empty"):
                 client.get_batch(wanted)
         assert not server.asked

@@ -139,6 +139,11 @@ async def test_a_batch_may_be_told_to_ask_once() -> None:
         assert [entry.name for entry in caught.value.missing] == ["c", "d", "e"]
 
 
+async def test_a_batch_cannot_be_asked_for_less_than_once() -> None:
+    with pytest.raises(UsageError, match="max_resumes=-1"):
+        stream(Cluster(OBJECTS), max_resumes=-1)
+
+
 async def test_what_cannot_be_read_is_not_asked_for_again() -> None:
     archive = tar(OBJECTS.items())
     cluster = Cluster(OBJECTS, [lambda _: [archive[:1024], b"\xff" * 2048]])
@@ -348,6 +353,22 @@ async def test_the_error_of_an_entry_may_show_while_it_is_read_by_itself(
                 assert [item.data for item in items[1:]] == list(OBJECTS.values())[1:]
 
 
+async def test_an_error_that_may_pass_is_asked_about_again() -> None:
+    failed = members(lambda found: [*found[:2], ("failed/c", b""), *found[3:]])
+    request = request_of(OBJECTS, continue_on_err=True)
+    cluster = Cluster(OBJECTS, [failed])
+    assert await read(stream(cluster, request)) == OBJECTS
+    assert cluster.asked == [5, 3]
+    again = members(lambda found: [("failed/c", b""), *found[1:]])
+    own = RemoteError(status=500, message="the disk of c failed", retryable=True)
+    cluster = Cluster(OBJECTS, [failed, again], [own] * 3)
+    items = await stream(cluster, request).read_all()
+    assert [item.metadata.error for item in items] == [None, None, "the disk of c failed", None, None]
+    assert cluster.asked_alone == ["c"] * 3
+    items = await stream(Cluster(OBJECTS, [failed]), request, max_resumes=0).read_all()
+    assert items[2].metadata.error == "c: a disk failed"
+
+
 # -- chunk by chunk ----------------------------------------------------------------------------------------
 
 LARGE = {"a": bytes(range(256)) * 40, "b": random.Random(1).randbytes(30_000), "c": b"c" * 10_000}
@@ -386,6 +407,18 @@ async def test_what_is_skipped_is_not_asked_for_again() -> None:
     assert seen == ["a", "b", "c"]
     assert cluster.asked == [3, 2, 1]
     assert batch.stats.items == 3
+
+
+async def test_what_is_skipped_and_cut_is_no_range_of_the_wrong_length() -> None:
+    request = BatchRequest()
+    request.add_object_request(FakeObject("b"), start=5, length=20_000)
+    request.add_object_request(FakeObject("c"))
+    cluster = Cluster(LARGE, [short(0)], chunk=512)
+    batch = stream(cluster, request)
+    member = await anext(batch.members())
+    await anext(aiter(member))
+    cluster.bodies[-1]._steps = iter([b"more", lost()])
+    assert [(await anext(batch)).data, batch.stats.items] == [LARGE["c"], 2]
 
 
 async def test_the_last_member_may_be_cut_where_nobody_reads_it() -> None:

@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from asyncbatch.batch import BatchStats
+from asyncbatch.batch import BatchStats, Server
 from asyncbatch.batch._telemetry import _BOUNDS, _histogram, _instruments_of, begin_batch
 from asyncbatch.errors import IncompleteBatchError
 from asyncbatch.transport import DEFAULT_TIMEOUT, open_http_client
@@ -68,7 +68,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemoryMetricReader]:
 
 
 def begin() -> Any:  # noqa: ANN401 - BatchTelemetry
-    return begin_batch(REQUEST, system="aistore", address="host", port=8080)
+    return begin_batch(REQUEST, Server("aistore", "host", 8080))
 
 
 def only(exporter: InMemorySpanExporter) -> ReadableSpan:
@@ -139,7 +139,7 @@ def test_a_batch_ends_once(exporter: InMemorySpanExporter, reader: InMemoryMetri
 
 @pytest.mark.usefixtures("tracing")
 def test_what_is_not_known_is_left_out(exporter: InMemorySpanExporter) -> None:
-    begin_batch(REQUEST, system="fake").end(STATS)
+    begin_batch(REQUEST, Server("fake")).end(STATS)
     assert not {"server.address", "server.port"} & (only(exporter).attributes or {}).keys()
 
 
@@ -232,9 +232,9 @@ def test_where_nothing_is_recorded_there_is_no_span() -> None:
 def test_opentelemetry_is_not_imported_for_it() -> None:
     program = """
 import sys
-from asyncbatch.batch import BatchRequest, BatchStats
+from asyncbatch.batch import BatchRequest, BatchStats, Server
 from asyncbatch.batch._telemetry import begin_batch
-batch = begin_batch(BatchRequest(), system="fake")
+batch = begin_batch(BatchRequest(), Server("fake"))
 with batch.active():
     pass
 batch.end(BatchStats(0, 0, 0, 0, 0, None, 0.0))

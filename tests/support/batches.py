@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import lz4.frame
 
-from asyncbatch.batch import BatchRequest
+from asyncbatch.batch import BatchRequest, Server
 from asyncbatch.codecs._formats import parse_format
 from asyncbatch.errors import AuthenticationError, BucketNotFoundError, ObjectNotFoundError
 
@@ -122,6 +122,10 @@ class FakeSource:
         """The body of the only answer."""
         (body,) = self.bodies
         return body
+
+    @property
+    def server(self) -> Server:
+        return Server("fake")
 
     def check_batch(self, request: BatchRequest) -> None:
         self.checked += 1

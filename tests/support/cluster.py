@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from asyncbatch.batch import BatchRefusedError
+from asyncbatch.batch import BatchRefusedError, Server
 from asyncbatch.codecs._formats import ArchiveFormat, parse_format
 from asyncbatch.errors import ObjectNotFoundError, RemoteError, TransportError
 
@@ -63,6 +63,8 @@ class Answer:
 
     def fault(self, position: int, member_name: str) -> RemoteError | None:
         name = self.entries[position].name
+        if member_name == f"failed/{name}":
+            return RemoteError(status=500, message=f"{name}: a disk failed", retryable=True)
         if member_name != f"gone/{name}":
             return None
         return ObjectNotFoundError(status=404, message=f"{name} does not exist", name=name, bucket="b")
@@ -96,6 +98,10 @@ class Cluster:
     def __post_init__(self) -> None:
         self._faults = iter(self.faults)
         self._alone = iter(self.alone)
+
+    @property
+    def server(self) -> Server:
+        return Server("fake")
 
     def check_batch(self, request: BatchRequest) -> None:
         pass

@@ -145,6 +145,7 @@ class FakeConnection:
     """
 
     limits = DEFAULT_LIMITS
+    endpoint = httpx.URL("http://cluster")
 
     def __init__(
         self, cut: Callable[[int, bytes], tuple[bytes, Exception | None]], *, size: int = 1 << 16
@@ -155,9 +156,6 @@ class FakeConnection:
         self.responses: list[httpx.Response] = []
 
     async def open_once(self, request: WireRequest) -> httpx.Response:
-        return await self.open(request)
-
-    async def open(self, request: WireRequest) -> httpx.Response:
         headers: dict[str, str] = {}
         error: Exception | None
         if "/ml/moss" in request.path:
