@@ -26,8 +26,8 @@ __all__ = ["Connection"]
 
 _READ_SIZE: Final = 262_144  # bytes
 # Behind a read that was as large as it could be, they are so large: from a fast server, that takes a quarter
-# less time (benchmark `e2e`). Still larger ones would break the promise of 1 MiB for each response.
-_LARGE_READ_SIZE: Final = 917_504
+# less time (benchmark `e2e`); still larger ones take as long, and more memory.
+_LARGE_READ_SIZE: Final = 524_288
 # A read behind the beginning of a chunk's line is no reason to pause: the next turn is the consumer's.
 _SLACK: Final = 8192
 # If it does not take its turn, the next read has this much space, less the slack.
@@ -38,7 +38,7 @@ _TLS_HIGH_WATER: Final = 16_384
 # Of a body of which so much is certain to come, the kernel is to report no less (SO_RCVLOWAT). A fast server
 # else wakes us for every 64 KiB, which costs both sides more than the data does (benchmark `http length`).
 # Only Linux reports at once what is there when this is lowered.
-_LOW_WATER: Final = 524_288 if sys.platform == "linux" else 0
+_LOW_WATER: Final = _LARGE_READ_SIZE if sys.platform == "linux" else 0
 # Seconds after which what there is will do, of which uvloop may take off a thousandth, and bytes from then on
 # that are read as they come: whoever is slower than that, or pauses, is not waited for.
 _PATIENCE: Final = 0.002
