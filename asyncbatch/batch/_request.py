@@ -107,7 +107,7 @@ class BatchRequest:
 
     Args:
         output_format: The archive that carries the items: ``".tar"``, ``".tar.gz"`` or ``".tgz"``,
-            ``".tar.lz4"``. Its choice is one of speed only.
+            ``".tar.lz4"``, ``".zip"``. Its choice is one of speed only.
         continue_on_err: Whether an entry that cannot be delivered becomes an item with an error. If not, the
             first one raises.
         only_obj_name: Whether members of the archive are named without the bucket.
