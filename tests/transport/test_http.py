@@ -160,6 +160,7 @@ async def test_a_body_is_passed_on_as_views(client: httpx.AsyncClient, answer: b
 
     async with WireServer(answer) as server, nothing_left_open():
         body = Body(await get(client, server))
+        body.expect(5000)
         assert await body.pass_on(keep, 0) == 0  # it would be more
         while await body.pass_on(keep, 10_000):
             pass
