@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 
-from asyncbatch import IncompleteBatchError, ObjectNotFoundError
+from asyncbatch import ObjectNotFoundError
 from asyncbatch.aistore import Client
 
 ENDPOINT = os.environ.get("AIS_ENDPOINT", "http://localhost:8080")
@@ -21,10 +21,8 @@ async def main() -> None:
         try:
             async with client.get_batch(names, bucket=bucket) as batch:
                 await batch.read_all()
-        except ObjectNotFoundError as error:  # the server told which
+        except ObjectNotFoundError as error:
             print(f"raised: {error.name} does not exist")
-        except IncompleteBatchError as error:  # the server just stopped there
-            print(f"raised: {error.delivered} items came, {error.missing[0].name} did not")
 
         async with client.get_batch(names, bucket=bucket, continue_on_err=True) as batch:
             async for metadata, data in batch:

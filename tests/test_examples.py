@@ -34,7 +34,7 @@ RUNS: Final[dict[str, tuple[list[str], list[str]]]] = {
     "missing_objects.py": (
         [],
         [
-            "raised: 2 items came, nowhere.txt did not",
+            "raised: nowhere.txt does not exist",
             "there.txt: 9 bytes",
             "empty.txt: 0 bytes",
             "nowhere.txt: ais://example/nowhere.txt does not exist",

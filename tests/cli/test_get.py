@@ -156,7 +156,7 @@ def test_lists_that_are_none(run: Run, endpoint: str, tmp_path: Path, line: byte
         (["b", "."], 2, "that of a folder"),
         (["b", "--from", "/no/such/file"], 3, "No such file or directory: '/no/such/file'"),
         (["b", "a.txt", "a.txt/x"], 3, "has the name of its folder; use --archive"),
-        (["none", "dir/b.bin", "--strict"], 3, "0 of 1 items"),
+        (["none", "dir/b.bin", "--strict"], 3, "ais://none/dir/b.bin does not exist"),
         (["missing", "a", "--strict"], 3, "HTTP 404"),
     ],
 )
@@ -238,7 +238,7 @@ def test_strict_stops_at_what_is_missing(run: Run, endpoint: str, tmp_path: Path
     )
 
     assert result.status == 3
-    assert "1 of 3 items were delivered" in result.err
+    assert "ais://b/nothing does not exist" in result.err
     assert tree(tmp_path) == {"a.txt": OBJECTS["a.txt"]}
 
 
