@@ -197,7 +197,8 @@ def bench(
     batch: Annotated[str, typer.Option(metavar="NUMBERS", help="Objects in a batch.")] = "100,1000,10000",
     connections: Annotated[int, typer.Option(min=1, max=100, help="GETs at once.")] = 64,
     transfer_format: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="What batches come as: .tar, .tgz, .tar.lz4.")
+        str,
+        typer.Option("--format", metavar="FORMAT", help="What batches come as: .tar, .tgz, .tar.lz4, .zip."),
     ] = ".tar",
     rounds: Annotated[int, typer.Option(min=1, help="Of which the medians count.")] = 3,
     as_json: Json = False,
