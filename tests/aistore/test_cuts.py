@@ -14,10 +14,10 @@ _STRIDE = 101
 _MARKS = re.compile(rb"PK..|ustar|\r\n--|\r\n\r\n|\x1f\x8b|\x04\x22M\x18")
 
 
-def structural(body: bytes) -> set[int]:
-    """Return where members, records and parts begin, and their neighbours."""
+def structural(body: bytes, *, first: int = 20) -> set[int]:
+    """Return where members, records and parts begin, the `first` and the last ones, and their neighbours."""
     marks = [match.start() for match in _MARKS.finditer(body)]
-    places = {mark + shift for mark in [*marks[:20], *marks[-20:]] for shift in (-257, -1, 0, 1, 4)}
+    places = {mark + shift for mark in [*marks[:first], *marks[-first:]] for shift in (-257, -1, 0, 1, 4)}
     return {place for place in places if 0 <= place < len(body)} | {0, 1, len(body) - 1}
 
 
