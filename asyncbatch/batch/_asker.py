@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from ..archive._sources import iterate_source
 from ..codecs._formats import ArchiveFormat
-from ..errors import OverloadedError, RemoteError, TruncatedArchiveError
+from ..errors import ObjectNotFoundError, OverloadedError, RemoteError, TruncatedArchiveError
 from ..transport import retried
 from ._resume import Setbacks, expect, grow, shrink
 from ._source import BatchRefusedError
@@ -89,6 +89,10 @@ class Asker:
                 answer = await self._send(self._source.open_batch, self._part(first, until))
             except BatchRefusedError as error:
                 self._shrink(until - first, error)
+            except ObjectNotFoundError as error:
+                if until - first > 1:
+                    raise
+                return self._fault(first, error)
             except TruncatedArchiveError as error:  # in what comes before the archive
                 if not await self.recover(error, 0, gained=False, delivered=first):
                     raise
@@ -100,9 +104,13 @@ class Asker:
         except OverloadedError:  # which says nothing about the entry
             raise
         except RemoteError as error:
-            self._setbacks.clear()  # now it is known why the batch did not come on
-            answer = FaultAnswer(error)
+            return self._fault(first, error)
         return Asked(answer, first, first + 1, alone=True)
+
+    def _fault(self, first: int, error: RemoteError) -> Asked:
+        """Answer for an entry with its own error."""
+        self._setbacks.clear()  # now it is known why the batch did not come on
+        return Asked(FaultAnswer(error), first, first + 1, alone=True)
 
     def _part(self, first: int, until: int) -> BatchRequest:
         if until - first == len(self._entries):

@@ -432,6 +432,16 @@ async def test_a_head_without_a_length_is_an_error() -> None:
             await client.bucket("b").object("o").head()
 
 
+async def test_a_head_without_a_length_is_that_of_an_empty_object() -> None:
+    """So AIStore tells it: `Content-Length: 0` is not among its headers."""
+    async with (
+        WireServer(b"HTTP/1.1 200 OK\r\nAis-Version: 3\r\n\r\n") as server,
+        Client(server.url) as client,
+    ):
+        info = await client.bucket("b").object("o").head()
+        assert (info.size, info.version) == (0, "3")
+
+
 # -- listings ----------------------------------------------------------------------------------------------
 
 

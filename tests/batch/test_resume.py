@@ -223,7 +223,7 @@ async def test_the_entry_that_stops_a_strict_batch_is_found(streaming: bool, whi
         await anext(batch)
     assert caught.value.name == names[position]
     assert len(cluster.asked) <= (2 if streaming else 25)
-    assert cluster.asked_alone == [names[position]]
+    assert cluster.asked_alone == ([names[position]] if streaming else [])
 
 
 @pytest.mark.parametrize("streaming", [True, False])
@@ -367,6 +367,16 @@ async def test_an_error_that_may_pass_is_asked_about_again() -> None:
     assert cluster.asked_alone == ["c"] * 3
     items = await stream(Cluster(OBJECTS, [failed]), request, max_resumes=0).read_all()
     assert items[2].metadata.error == "c: a disk failed"
+
+
+async def test_a_batch_of_one_may_be_told_that_it_is_missing() -> None:
+    for which in ("a", "z"):
+        request = request_of([which, "z"], streaming=False, continue_on_err=True)
+        items = await stream(Cluster(OBJECTS, max_missing=0), request).read_all()
+        assert [item.metadata.missing for item in items] == [which == "z", True]
+    gone = ObjectNotFoundError(status=404, message="no such batch", name="a", bucket="b")
+    with pytest.raises(ObjectNotFoundError, match="no such batch"):
+        await stream(Cluster(OBJECTS, [no_answer(gone)])).read_all()
 
 
 # -- chunk by chunk ----------------------------------------------------------------------------------------

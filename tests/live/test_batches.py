@@ -163,6 +163,9 @@ async def test_a_range_past_the_end_ends_a_strict_batch(
 
 
 @pytest.mark.slow
+@pytest.mark.xfail(
+    strict=False, reason="AIStore sends the whole object where another target has it: see docs"
+)
 async def test_a_range_past_the_end_as_long_as_its_object_is_not_the_whole_object(
     client: Client, bucket: Bucket, tar_way: Way
 ) -> None:

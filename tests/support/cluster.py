@@ -143,6 +143,8 @@ class Cluster:
             if missing > (self.max_missing if request.continue_on_err else 0) or (
                 data is None and not absent
             ):
+                if not request.streaming and absent and len(request) == 1:
+                    raise ObjectNotFoundError(status=404, message="none", name=entry.name, bucket="b")
                 if not request.streaming:
                     raise BatchRefusedError(status=400, message="exceeded soft-errors limit")
                 break
