@@ -120,7 +120,7 @@ class GetBatchAnswer:
         self._errors = {} if metadata is None else metadata.errors
         self._entries = request.entries
         self._only_obj_name = names_objects_only(request)
-        self.member_names = member_names(request.entries, only_obj_name=self._only_obj_name)
+        self.member_names = member_names(request)
         for index in self._errors:
             # An item that has an error, and comes under its own name all the same, is not to be taken for an
             # empty one. No member is called this.

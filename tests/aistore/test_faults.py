@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from asyncbatch import ObjectNotFoundError
-from asyncbatch.aistore.wire import fault_of, member_names
+from asyncbatch.aistore.wire import fault_of, member_name
 from asyncbatch.batch import Entry
 
 OBJECT = Entry("dir/o", "b", "ais")
@@ -18,8 +18,8 @@ ROOTED = FILE._replace(archpath="/x/y")
     [(OBJECT, "b/dir/o", "dir/o"), (FILE, "b/s.tar/x/y", "s.tar/x/y"), (ROOTED, "b/s.tar/x/y", "s.tar/x/y")],
 )
 def test_members_are_named_with_their_bucket_or_without(entry: Entry, long: str, short: str) -> None:
-    assert member_names([entry], only_obj_name=False) == [long]
-    assert member_names([entry], only_obj_name=True) == [short]
+    assert member_name(entry, only_obj_name=False) == long
+    assert member_name(entry, only_obj_name=True) == short
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from ._auth import bearer, encode_login, parse_login, parse_token
 from ._errors import parse_error
-from ._getbatch import MISSING, check_batch, encode_batch, fault_of, member_names, names_objects_only
+from ._getbatch import (
+    MISSING,
+    check_batch,
+    encode_batch,
+    fault_of,
+    member_name,
+    member_names,
+    names_objects_only,
+)
 from ._metadata import BatchMetadata, parse_metadata
 from ._names import check_bucket_name, check_text
 from ._objects import (
@@ -43,6 +51,7 @@ __all__ = [
     "encode_login",
     "fault_of",
     "is_range",
+    "member_name",
     "member_names",
     "names_objects_only",
     "object_path",

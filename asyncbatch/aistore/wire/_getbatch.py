@@ -14,11 +14,19 @@ from ._names import check_archpath, check_bucket_name, check_object_names, check
 from ._request import WireRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from ...batch import BatchRequest, Entry
 
-__all__ = ["MISSING", "check_batch", "encode_batch", "fault_of", "member_names", "names_objects_only"]
+__all__ = [
+    "MISSING",
+    "check_batch",
+    "encode_batch",
+    "fault_of",
+    "member_name",
+    "member_names",
+    "names_objects_only",
+]
 
 MISSING: Final = "__404__/"
 """What the names of members begin with that stand for an error."""
@@ -88,8 +96,7 @@ def _check_part(entry: Entry, index: int) -> None:
 
 
 def _check_zip_names(request: BatchRequest) -> None:
-    names = member_names(request.entries, only_obj_name=names_objects_only(request))
-    for index, name in enumerate(names):
+    for index, name in enumerate(member_names(request)):
         if len(name) * 4 > _MAX_ZIP_NAME < len(name.encode()):
             raise UsageError(f"a zip has no room for a name of {len(name.encode())} bytes", index=index)
 
@@ -201,13 +208,22 @@ def _relative(archpath: str) -> str:
     return archpath.lstrip("/")
 
 
-def member_names(entries: Iterable[Entry], *, only_obj_name: bool) -> list[str]:
+def member_names(request: BatchRequest) -> list[str]:
     """Return the names under which the entries' items come."""
-    return [
-        (entry.name if only_obj_name else f"{entry.bucket}/{entry.name}")
-        + ("" if entry.archpath is None else f"/{_relative(entry.archpath)}")
-        for entry in entries
-    ]
+    only_obj_name = names_objects_only(request)
+    buckets = request.traits.buckets
+    if request.traits.has_parts or (len(buckets) > 1 and not only_obj_name):
+        return [member_name(entry, only_obj_name=only_obj_name) for entry in request.entries]
+    # As below, in half of the time.
+    ((bucket, _, _), *_) = buckets
+    before = "" if only_obj_name else f"{bucket}/"
+    return [before + entry.name for entry in request.entries]
+
+
+def member_name(entry: Entry, *, only_obj_name: bool) -> str:
+    """Return the name under which an entry's item comes."""
+    name = entry.name if only_obj_name else f"{entry.bucket}/{entry.name}"
+    return name if entry.archpath is None else f"{name}/{_relative(entry.archpath)}"
 
 
 def fault_of(
@@ -226,7 +242,7 @@ def fault_of(
     """
     if not name.startswith(MISSING):
         return None
-    (expected,) = member_names([entry], only_obj_name=only_obj_name)
+    expected = member_name(entry, only_obj_name=only_obj_name)
     shard = expected if entry.archpath is None else expected[: -len(_relative(entry.archpath)) - 1]
     if name[len(MISSING) :] not in {expected, shard}:
         return None
