@@ -41,6 +41,8 @@ _REFUSALS: Final = frozenset({400, 404, 416})
 _OF_THE_JOB: Final = re.compile(r'x-get-batch\[|wid="')
 _TOO_MANY: Final = "soft-errors limit"
 _UNKNOWN_FORMAT: Final = "errUnknownMime"
+_NOT_FOUND: Final = "ErrNotFound"
+_NO_SUCH_RANGE: Final = "ErrRangeNotSatisfiable"
 
 
 class GetBatchSource:
@@ -152,14 +154,17 @@ def _explain(error: RemoteError, request: BatchRequest, path: str) -> RemoteErro
         "message": error.message,
         "url": error.url,
     }
+    at_target = not urlsplit(error.url).path.endswith(path)
     too_many = _TOO_MANY in error.message
     if request.streaming or (not too_many and _OF_THE_JOB.search(error.message)):
-        at_target = not urlsplit(error.url).path.endswith(path)
         of_the_job = not request.streaming or (error.status == 404 and at_target)
         return RemoteError(**about, retryable=True) if of_the_job else None
     if error.code == _UNKNOWN_FORMAT:
         return None
-    if len(request.entries) > 1 or too_many:
+    if error.status == 404 and not at_target and error.code != _NOT_FOUND:
+        return None  # a proxy without batches, or a gateway: neither knows of any object
+    # A range that is not in its object is told of in other words than where the object is asked for by itself.
+    if len(request.entries) > 1 or too_many or error.status == 416 or error.code == _NO_SUCH_RANGE:
         return BatchRefusedError(**about)
     if error.status == 404:
         (entry,) = request.entries

@@ -52,7 +52,9 @@ RANGE = "size=5: not satisfiable range [start=6,length=1]"
         (False, 1, 404, "ErrNotFound", GONE, ObjectNotFoundError, False),
         (False, 2, 400, "ErrRangeNotSatisfiable", RANGE, BatchRefusedError, False),
         (False, 2, 416, "", RANGE, BatchRefusedError, False),
-        (False, 1, 400, "", RANGE, RemoteError, False),
+        (False, 1, 400, "ErrRangeNotSatisfiable", RANGE, BatchRefusedError, False),
+        (False, 1, 416, "", RANGE, BatchRefusedError, False),
+        (False, 1, 400, "", "no such thing", RemoteError, False),
         (False, 2, 404, "ErrNotFound", EXPIRED, RemoteError, True),
         (False, 1, 400, "", HOLE, RemoteError, True),
         (False, 2, 400, "errUnknownMime", "unknown mime", RemoteError, False),
@@ -87,10 +89,17 @@ async def test_what_a_refusal_means(
 
 async def test_what_the_proxy_does_not_find_is_not_there() -> None:
     # As a cluster without GetBatch says: there is no use in asking again.
-    async with WireServer(json_error(404, "", "invalid URI path")) as server, Client(server.url) as client:
-        with pytest.raises(RemoteError, match="invalid URI path") as caught:
-            await client._source.open_batch(request_of(["o"]))
-    assert (type(caught.value), caught.value.retryable) == (RemoteError, False)
+    # Nor does a gateway, however it says so, know of an object that would be missing.
+    gateway = b"HTTP/1.1 404 Not Found\r\nContent-Length: 17\r\n\r\n<p>not found</p>\n"
+    for answer, message in ((json_error(404, "", "invalid URI path"), "invalid URI path"), (gateway, "<p>")):
+        for streaming in (True, False):
+            for names in ("o", "op"):
+                request = request_of(names, streaming=streaming, continue_on_err=True)
+                async with WireServer(answer) as server, Client(server.url) as client:
+                    with pytest.raises(RemoteError, match=message) as caught:
+                        await client.get_batch(request).read_all()
+                    assert len(server.asked) == 1
+                assert (type(caught.value), caught.value.retryable) == (RemoteError, False)
 
 
 async def test_what_our_server_refuses(tmp_path: Path) -> None:
@@ -110,9 +119,34 @@ async def test_what_our_server_refuses(tmp_path: Path) -> None:
         assert (caught.value.name, caught.value.bucket) == ("gap", "b")
         request = BatchRequest(streaming=False)
         request.add_object_request(FakeObject("o"), start=2, length=3)
-        with pytest.raises(RemoteError, match="not satisfiable range") as beyond:
+        with pytest.raises(BatchRefusedError, match="not satisfiable range"):
             await client._source.open_batch(request)
-        assert (type(beyond.value), beyond.value.status) == (RemoteError, 400)
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+async def test_a_range_that_is_not_in_its_object_is_its_entrys_own_error(
+    tmp_path: Path,
+    streaming: bool,  # noqa: FBT001
+) -> None:
+    (tmp_path / "b").mkdir()
+    for name in "opqr":
+        (tmp_path / "b" / name).write_bytes(b"data" if name != "p" else b"")
+    async with (
+        FaultyServer(tmp_path) as server,
+        nothing_left_open(),
+        Client(server.url, max_resumes=4) as client,
+    ):
+        request = BatchRequest(streaming=streaming, continue_on_err=True)
+        for name in "opqr":
+            request.add_object_request(FakeObject(name), start=1, length=2)
+        items = await client.get_batch(request).read_all()
+        assert [data for _, data in items] == [b"at", b"", b"at", b"at"]
+        assert [metadata.missing for metadata, _ in items] == [False] * 4
+        assert [metadata.error is None for metadata, _ in items] == [True, False, True, True]
+        request.continue_on_err = False
+        with pytest.raises(RemoteError, match="ais://b/p: 2 bytes from byte 1 on cannot be had") as caught:
+            await client.get_batch(request).read_all()
+        assert caught.value.status == 416
 
 
 # -- before anything is sent ---------------------------------------------------------------------------------

@@ -177,13 +177,13 @@ def _encode_names(entries: Sequence[Entry]) -> str:
 def _describe(entry: Entry, *, in_path: bool, opaque: bool) -> dict[str, Any]:
     """Return the JSON of an entry; `in_path` says whether the request's path and query name its bucket."""
     encoded: dict[str, Any] = {"objname": entry.name}
-    if not entry.namespace:
+    # A bucket that the path names is not named again: it would double the request, and if it is in a
+    # namespace, would here be the bucket of that name in the global one.
+    if not in_path and entry.namespace:
+        encoded["uname"] = _uname(entry, entry.namespace)
+    elif not in_path:
         encoded["bucket"] = entry.bucket
         encoded["provider"] = entry.provider  # AIStore takes "ais" for granted where only the bucket is named
-    elif not in_path:
-        encoded["uname"] = _uname(entry, entry.namespace)
-    # A bucket of a namespace that the path names is not named again: here, that would be the bucket of that
-    # name in the global namespace.
     if entry.archpath is not None:
         encoded["archpath"] = _relative(entry.archpath)
     if entry.start or entry.length is not None:
