@@ -65,8 +65,9 @@ class GetBatchSource:
         """Send a batch request, at the proxy, and return the target's answer.
 
         Raises:
-            BatchRefusedError: if a multipart answer is refused as a whole for some of the entries.
-            ObjectNotFoundError: if it is for the only one.
+            BatchRefusedError: if a multipart answer is refused as a whole for some of the entries, or for the
+                range of the only one.
+            ObjectNotFoundError: if it is for the only one, which is missing.
             RemoteError: if the answer is another error; one that says that the redirect has expired is
                 retryable.
             TransportError: if there is none, or, in multipart, if it breaks off before its archive.
@@ -163,7 +164,7 @@ def _explain(error: RemoteError, request: BatchRequest, path: str) -> RemoteErro
         return None
     if error.status == 404 and not at_target and error.code != _NOT_FOUND:
         return None  # a proxy without batches, or a gateway: neither knows of any object
-    # A range that is not in its object is told of in other words than where the object is asked for by itself.
+    # That a range is not in its object, the object tells by itself, whatever the mode.
     if len(request.entries) > 1 or too_many or error.status == 416 or error.code == _NO_SUCH_RANGE:
         return BatchRefusedError(**about)
     if error.status == 404:
