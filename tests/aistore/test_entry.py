@@ -138,6 +138,9 @@ async def test_what_is_behind_a_range_is_not_waited_for() -> None:
     [
         (json_error(404, "ErrNotFound", "o does not exist"), ObjectNotFoundError, 404),
         (json_error(404, "ErrBckNotFound", "no b"), BucketNotFoundError, 404),
+        (reply(404, b""), ObjectNotFoundError, 404),
+        # A gateway that does not know the way knows nothing of the object either.
+        (reply(404, b"<p>default backend - 404</p>"), RemoteError, 404),
         (json_error(503, "", "wait"), OverloadedError, 503),
         (reply(200, DATA), RemoteError, 200),
         (reply(206, DATA[:5]), RemoteError, 206),

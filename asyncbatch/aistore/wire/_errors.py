@@ -50,7 +50,8 @@ def parse_error(
     about: dict[str, Any] = {"status": status, "code": code, "message": message, "url": url}
     if status == 404 and code == "ErrBckNotFound":
         return BucketNotFoundError(**about, bucket=bucket)
-    if status == 404 and name is not None:
+    # A gateway's own page of status 404 says nothing of an object. An empty body is that of a HEAD.
+    if status == 404 and name is not None and (facts or not body):
         return ObjectNotFoundError(**about, name=name, bucket=bucket)
     if status in {401, 403}:
         return AuthenticationError(**about, name=name, bucket=bucket)
