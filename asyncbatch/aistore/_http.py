@@ -34,6 +34,7 @@ _MAX_REDIRECTS: Final = 2
 # Doing them twice is doing them once. DELETE would be, but for its answer: what is gone cannot be found.
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "PUT"})
 _MAX_ERROR_BODY: Final = 65_536  # bytes; what is behind them says nothing more
+_SHOWN: Final = 100  # characters of what is too long
 # Users and passwords, queries and fragments, also of what is no URL.
 _SECRETS: Final = re.compile(r"^(?P<scheme>\w+://)?.*@|[?#].*", re.DOTALL)
 
@@ -231,7 +232,10 @@ class Connection:
         path = self.endpoint.raw_path.decode("ascii").rstrip("/") + request.path
         if request.query:
             path = f"{path}?{httpx.QueryParams(request.query)}"
-        return self.endpoint.copy_with(raw_path=path.encode("ascii"))
+        try:
+            return self.endpoint.copy_with(raw_path=path.encode("ascii"))
+        except httpx.InvalidURL as error:  # longer than 64 KiB
+            raise UsageError(f"{request.path[:_SHOWN]}…: {error}") from error
 
     def _make(
         self, request: WireRequest, url: httpx.URL, body: bytes | AsyncIterable[bytes] | None

@@ -129,6 +129,16 @@ async def test_an_error_is_retryable_or_not_as_its_status_says() -> None:
                 assert caught.value.retryable is retryable
 
 
+async def test_a_name_that_no_url_has_room_for_is_refused_before_anything_is_sent() -> None:
+    async with WireServer() as server, Client(server.url) as client:
+        obj = client.bucket("b").object("o" * 70_000)
+        for use in (obj.get, obj.head):
+            with pytest.raises(UsageError, match=r"/v1/objects/b/ooo.*too long") as caught:
+                await use()
+            assert len(str(caught.value)) < 200
+        assert not server.asked
+
+
 @pytest.mark.parametrize("data", [["a"], 5, None])
 async def test_what_is_no_data_is_refused_before_anything_is_sent(data: Any) -> None:  # noqa: ANN401
     async with WireServer() as server, Client(server.url) as client:
