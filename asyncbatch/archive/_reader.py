@@ -210,9 +210,10 @@ class ArchiveMember:
         self._taken = True
         data = self._data
         if data is None:
-            return await self._stream.collect(self._event)
-        if len(data) > self._stream.max_item_size:
+            data = await self._stream.collect(self._event)
+        elif len(data) > self._stream.max_item_size:
             raise self._stream.item_too_large(self.name, len(data))
+        self._data = b""  # there is no more
         return data
 
     def __aiter__(self) -> Self:
@@ -224,6 +225,7 @@ class ArchiveMember:
     async def __anext__(self) -> bytes:
         if self._stream.current is not self:
             raise self._refusal()
+        self._taken = True  # also by who iterates without aiter()
         data = self._data
         if data is None:
             data = await self._stream.next_data()

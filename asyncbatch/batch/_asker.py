@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from ..archive._sources import iterate_source
 from ..codecs._formats import ArchiveFormat
-from ..errors import ObjectNotFoundError, OverloadedError, RemoteError, TruncatedArchiveError
+from ..errors import ObjectNotFoundError, RemoteError, TruncatedArchiveError, UsageError
 from ..transport import retried
 from ._resume import Setbacks, expect, grow, shrink
 from ._source import BatchRefusedError
@@ -20,11 +20,17 @@ if TYPE_CHECKING:
     from ._request import BatchRequest
     from ._source import BatchAnswer, BatchSource
 
-__all__ = ["Asked", "Asker", "FaultAnswer"]
+__all__ = ["CLOSED", "Asked", "Asker", "FaultAnswer"]
 
 _T = TypeVar("_T")
 
 _logger: Final = logging.getLogger("asyncbatch.batch")
+
+CLOSED: Final = "this batch was closed while it was opened"
+
+# Statuses of an entry by itself that say nothing about it: who asks, or what is in between, has to do with
+# them. 403 is the entry's own: there may be rights to other buckets.
+_OF_THE_WAY: Final = frozenset({401, 408, 409, 429, 502, 503, 504})
 
 # An object by itself, as an archive of one member.
 _BARE: Final = ArchiveFormat(
@@ -72,6 +78,10 @@ class Asker:
         self._setbacks = Setbacks(retry, max_resumes)
         self._window = len(request)  # entries to be asked for at once
         self._alone = False  # whether the next one is to be asked for by itself
+        self._resumes = max_resumes > 0
+        self._was_refused = False  # whether a batch ever was, as a whole
+        self._closed = False
+        self._waking: asyncio.Future[None] | None = None  # of a pause
         self.asks = 0
         self.requests = 0
 
@@ -82,13 +92,14 @@ class Asker:
             RemoteError, TransportError: if there is no answer to the batch, after all retries.
             TruncatedArchiveError: if it always breaks off before its archive.
         """
-        self.asks += 1
         while not self._alone:
+            self.asks += 1
             until = min(first + self._window, len(self._entries))
             try:
                 answer = await self._send(self._source.open_batch, self._part(first, until))
             except BatchRefusedError as error:
-                self._shrink(until - first, error)
+                if not await self._shrink(until - first, error, first):
+                    raise
             except ObjectNotFoundError as error:
                 if until - first > 1:
                     raise
@@ -98,12 +109,13 @@ class Asker:
                     raise
             else:
                 return Asked(answer, first, until, alone=False)
+        self.asks += 1
         self._alone = False
         try:
             answer = await self._send(self._source.open_entry, self._part(first, first + 1))
-        except OverloadedError:  # which says nothing about the entry
-            raise
         except RemoteError as error:
+            if error.status in _OF_THE_WAY:
+                raise
             return self._fault(first, error)
         return Asked(answer, first, first + 1, alone=True)
 
@@ -117,15 +129,20 @@ class Asker:
             return self._request
         return self._request.with_entries(self._entries[first:until])
 
-    def _shrink(self, size: int, error: BatchRefusedError) -> None:
+    async def _shrink(self, size: int, error: BatchRefusedError, first: int) -> bool:
+        """Prepare to ask for less than a batch that was refused as a whole; return whether to."""
         if size == 1:
-            self._alone = True
-        else:
-            self._window = shrink(size)
+            return await self.recover(error, 0, gained=False, delivered=first)
+        self._was_refused = True
+        self._window = shrink(size)
+        if self._resumes:
             _logger.info("a batch of %d entries was refused, asking for %d: %s", size, self._window, error)
+        return self._resumes
 
     async def _send(self, send: Callable[[BatchRequest], Awaitable[_T]], request: BatchRequest) -> _T:
         async def attempt() -> _T:
+            if self._closed:
+                raise UsageError(CLOSED)
             self.requests += 1
             return await send(request)
 
@@ -135,7 +152,8 @@ class Asker:
         """Take down that an answer brought all that it was to bring."""
         if not asked.alone:
             self._setbacks.clear()
-            self._window = max(self._window, grow(asked.until - asked.first))
+            size = asked.until - asked.first
+            self._window = max(self._window, grow(size, was_refused=self._was_refused))
 
     async def recover(self, error: Exception, items: int, *, gained: bool, delivered: int) -> bool:
         """Wait until it is time to ask again behind an answer that ended too early; False if that is never.
@@ -146,22 +164,42 @@ class Asker:
             gained: Whether it brought anything at all.
             delivered: Items that the batch has brought so far.
         """
-        resume = self._setbacks.add(error, gained=gained, now=asyncio.get_running_loop().time())
+        now = asyncio.get_running_loop().time()
+        resume = self._setbacks.add(error, gained=gained, items=items, now=now)
         if resume is None:
             return False
+        self._alone = resume.alone or getattr(error, "alone", False)
         _logger.log(
             logging.INFO if gained else logging.WARNING,
             "resuming a batch at item %d of %d%s: %s",
             delivered,
             len(self._entries),
-            ", that alone" if resume.alone else "",
+            ", that alone" if self._alone else "",
             error,
         )
-        self._alone = resume.alone
-        if gained:
-            self._window = expect(items)
-        await asyncio.sleep(resume.delay)
+        self._window = min(self._window, expect(items))
+        await self._pause(resume.delay)
         return True
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, unless it is closed meanwhile."""
+        loop = asyncio.get_running_loop()
+        self._waking = loop.create_future()
+        timer = loop.call_later(seconds, _wake, self._waking)
+        try:
+            await self._waking
+        finally:
+            timer.cancel()
+
+    def close(self) -> None:
+        """Ask for nothing more; who waits for his time to ask is woken."""
+        self._closed = True
+        _wake(self._waking)
+
+
+def _wake(waking: asyncio.Future[None] | None) -> None:
+    if waking is not None and not waking.done():
+        waking.set_result(None)
 
 
 class FaultAnswer:

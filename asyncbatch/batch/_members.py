@@ -94,7 +94,6 @@ class BatchMember:
                 raise
             except BaseException as error:  # noqa: BLE001 - as in BatchStream.__anext__()
                 await self._reopen(error)
-                aiter(self._member)  # not to be read whole from here on
             else:
                 break
         if not data:

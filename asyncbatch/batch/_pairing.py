@@ -23,7 +23,15 @@ _make_object: Final = object.__new__
 
 
 class AstrayError(Exception):
-    """What came is not what was asked for. Asking again may bring it."""
+    """What came is not what was asked for. Asking again may bring it.
+
+    Attributes:
+        alone: Whether to ask for the entry by itself at once, since an answer to that is to be believed.
+    """
+
+    def __init__(self, reason: str, *, alone: bool = False) -> None:
+        super().__init__(reason)
+        self.alone = alone
 
 
 class Pairing:
@@ -153,6 +161,8 @@ class Pairing:
         if fault is None or metadata.size:
             raise AstrayError(f"entry {index}: member {expected!r} was due, and {name!r} came")
         if not self._continue_on_err:
+            if self._resumes and not self._asked.alone:
+                raise AstrayError(fault.message, alone=True)  # of a passing failure AIStore says the same
             raise fault
         metadata.missing = isinstance(fault, ObjectNotFoundError | BucketNotFoundError)
         metadata.error = fault.message
@@ -182,6 +192,19 @@ class Pairing:
         self.given = self._crc = 0
         self._size = member.size
         return metadata
+
+    def is_open_range(self, member: MemberStart) -> bool:
+        """Whether a range is due, and only its end will tell whether it came, or the whole object."""
+        index = self.delivered
+        by_batch = (
+            self._asked is not None and not self._asked.alone
+        )  # a GET of a range is told from the whole
+        return (
+            by_batch
+            and member.size is None
+            and index < self.until
+            and self._entries[index].length is not None
+        )
 
     def count(self, data: Buffer) -> None:
         """Take down what was handed out of the open item, if there is one."""
@@ -228,6 +251,7 @@ class Pairing:
         if self.open_item is not None:
             (self.end if ended else self._count)(self.open_item)
             self.open_item = None
+            self.given = 0
 
     def reopen(self, item: ItemMetadata, member: MemberStart | WholeMember) -> None:
         """Begin the open item again, whose answer broke off.

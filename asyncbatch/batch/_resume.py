@@ -21,6 +21,8 @@ DEFAULT_MAX_RESUMES: Final = 4
 _BROKEN_OFF: Final = TransportError("the answer broke off", retryable=True)
 
 _LEAST_EXPECTED: Final = 64
+# Items. AIStore's answers that end at too many missing ones have as many at least.
+_LITTLE: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class Setbacks:
         self._policy = replace(retry, max_attempts=max_resumes + 1)
         self._count = 0
         self._since = 0.0
+        self._is_lean = False  # whether the last answer brought little
 
     def clear(self) -> None:
         """Forget them: the batch has come on."""
@@ -63,6 +66,7 @@ class Setbacks:
         error: Exception,
         *,
         gained: bool,
+        items: int,
         now: float,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> Resume | None:
@@ -71,24 +75,28 @@ class Setbacks:
         Args:
             error: What it ended with.
             gained: Whether it brought anything: an item, or bytes of one that is read in chunks.
+            items: How many items.
             now: Seconds, by any clock.
             uniform: Draws a number between two others.
 
         Returns:
             How to go on, or None to give up.
         """
-        lost = isinstance(error, TransportError)
+        policy = self._policy
+        lost = error if isinstance(error, TransportError) else None
+        was_lean, self._is_lean = self._is_lean, items < _LITTLE
         if gained:
             self._count = 0
-            may = self._policy.max_attempts > 1 and (not lost or error.retryable)  # type: ignore[attr-defined]
-            return Resume(0.0, alone=False) if may else None
+            if policy.max_attempts == 1 or (lost is not None and not lost.retryable):
+                return None
+            # At once, unless that would make a request for each object of it.
+            pause = uniform(0, policy.base_delay) if was_lean and self._is_lean else 0.0
+            return Resume(pause, alone=False)
         if not self._count:
             self._since = now
         self._count += 1
-        delay = self._policy.delay(
-            self._count, error if lost else _BROKEN_OFF, elapsed=now - self._since, uniform=uniform
-        )
-        return None if delay is None else Resume(delay, alone=not lost or self._count > 1)
+        delay = policy.delay(self._count, lost or _BROKEN_OFF, elapsed=now - self._since, uniform=uniform)
+        return None if delay is None else Resume(delay, alone=lost is None or self._count > 1)
 
 
 def shrink(refused: int) -> int:
@@ -96,13 +104,13 @@ def shrink(refused: int) -> int:
     return refused // 2
 
 
-def grow(answered: int) -> int:
+def grow(answered: int, *, was_refused: bool) -> int:
     """Return how many entries to ask for behind `answered` of them that came.
 
-    By a quarter, not twice as many: where every fifth object is missing and a server allows for eight, that
-    takes 50 requests for a thousand entries, and doubling 70.
+    Where a batch was refused, by a quarter, and not twice as many: if every fifth object is missing and a
+    server allows for eight, that takes 50 requests for a thousand entries, and doubling 70. Else by more.
     """
-    return answered + answered // 4 + 1
+    return answered + answered // 4 + 1 if was_refused else 4 * answered
 
 
 def expect(brought: int) -> int:

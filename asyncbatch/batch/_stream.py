@@ -26,7 +26,7 @@ from ..errors import (
 )
 from ..limits import DEFAULT_LIMITS
 from ..transport import DEFAULT_RETRY
-from ._asker import Asker, FaultAnswer
+from ._asker import CLOSED, Asker, FaultAnswer
 from ._item import BatchItem, BatchStats
 from ._members import BatchMember, BatchMembers
 from ._pairing import AstrayError, Pairing
@@ -136,6 +136,7 @@ class BatchStream(AsyncCloseable):
         if self._state in {"new", "open"}:
             self._state = state
             self._ended_at = time.perf_counter()
+            self._asker.close()
             if self._telemetry is not None:
                 self._telemetry.end(self.stats, error)
         await self._drop_answer()
@@ -193,7 +194,7 @@ class BatchStream(AsyncCloseable):
 
     def _check_open(self) -> None:
         if self._state != "open":
-            raise UsageError("this batch was closed while it was opened")
+            raise UsageError(CLOSED)
 
     # -- reading ------------------------------------------------------------------------------------------
 
@@ -221,12 +222,14 @@ class BatchStream(AsyncCloseable):
                         self._skip(stream, event)
                         continue
                     return _make_tuple(BatchItem, (metadata, data))  # as BatchItem(…), in half of the time
-                if not await stream.pull():
-                    await self._end_of_answer()
+                ended = not await stream.pull()
             except UsageError:  # of a second reader: the first one goes on
                 raise
             except BaseException as error:  # noqa: BLE001 - cancellation too; raised again unless resumed
                 await self._recover(error)
+            else:
+                if ended:
+                    await self._go_on_behind_end()
         raise StopAsyncIteration
 
     async def read_all(self) -> list[BatchItem]:
@@ -259,17 +262,30 @@ class BatchStream(AsyncCloseable):
                         stream.current = member = ArchiveMember(stream, event, event.data)
                         return BatchMember(self, pairing, metadata, member)
                     if isinstance(event, MemberStart):
-                        metadata = pairing.open(event)
-                        stream.current = member = ArchiveMember(stream, event, None)
-                        return BatchMember(self, pairing, metadata, member)
+                        return await self._open_member(stream, event)
                     self._skip(stream, event)
-                if not await stream.pull():
-                    await self._end_of_answer()
+                ended = not await stream.pull()
             except UsageError:  # as in __anext__()
                 raise
             except BaseException as error:  # noqa: BLE001 - as in __anext__()
                 await self._recover(error)
+            else:
+                if ended:
+                    await self._go_on_behind_end()
         raise StopAsyncIteration
+
+    async def _open_member(self, stream: EventStream, event: MemberStart) -> BatchMember:
+        pairing, data = self._pairing, None
+        if pairing.is_open_range(event):
+            # Of an object that came in its place nobody is to be given the beginning.
+            metadata = pairing.begin(event)
+            data = await stream.collect(event)
+            metadata.size = len(data)
+            pairing.end(metadata)
+        else:
+            metadata = pairing.open(event)
+        stream.current = member = ArchiveMember(stream, event, data)
+        return BatchMember(self, pairing, metadata, member)
 
     def _skip(self, stream: EventStream, event: object) -> None:
         """Pass over the rest of an item that was handed out in chunks and not read to its end."""
@@ -282,6 +298,12 @@ class BatchStream(AsyncCloseable):
         return self._state != "complete"
 
     # -- the end of an answer -----------------------------------------------------------------------------
+
+    async def _go_on_behind_end(self) -> None:
+        try:
+            await self._end_of_answer()
+        except BaseException as error:  # noqa: BLE001 - as in __anext__()
+            await self._recover(error)
 
     async def _end_of_answer(self) -> None:
         """Go on behind an archive that was read to its end, if that was not too early."""
@@ -315,15 +337,15 @@ class BatchStream(AsyncCloseable):
             self._stream = None  # another reader must not meet it
             if isinstance(error, RemoteError) and self._continue_on_err and self._asked and not in_item:
                 # An entry's own error may show while it is read by itself.
-                self._read(self._asked._replace(answer=FaultAnswer(error)))
-                return
-            if not self._is_broken_off(error):
+                if pairing.open_item is None:
+                    self._read(self._asked._replace(answer=FaultAnswer(error)))
+                    return
+            elif not self._is_broken_off(error):
                 raise error
-            if pairing.delivered < pairing.until:
-                await self._wait_to_resume(error)
+            elif pairing.delivered < pairing.until:
+                await self._wait_to_resume(error, in_item=in_item)
             if not in_item:
-                pairing.leave(ended=False)
-                pairing.given = 0
+                pairing.leave(ended=False)  # nobody asked for the rest of it
             if pairing.delivered < pairing.until:
                 await self._ask()
             else:
@@ -340,15 +362,17 @@ class BatchStream(AsyncCloseable):
         answer = self._asked.answer if self._asked is not None else None
         return isinstance(error, FormatError) and bool(answer and answer.sizes and _is_zip(answer))
 
-    async def _wait_to_resume(self, error: Exception) -> None:
+    async def _wait_to_resume(self, error: Exception, *, in_item: bool) -> None:
         """Wait until it is time to ask again; raise what an answer that broke off means if that is never."""
         pairing = self._pairing
-        items = pairing.delivered - self._asked_at[0]
-        gained = (pairing.delivered, pairing.given) > self._asked_at
+        passed_over = pairing.open_item is not None and not in_item  # which then counts as delivered
+        gained = passed_over or (pairing.delivered, pairing.given) > self._asked_at
+        items = pairing.delivered - self._asked_at[0] + passed_over
         if not await self._asker.recover(error, items, gained=gained, delivered=pairing.delivered):
             if isinstance(error, AstrayError):
-                raise pairing.incomplete(str(error))
+                raise pairing.incomplete(str(error)) from None
             raise pairing.incomplete("the answer broke off") from error
+        _forget_frames(error)
 
     async def _reopen(self, item: ItemMetadata, error: BaseException) -> tuple[ArchiveMember, bytes]:
         """Ask again for the item that was open when an answer broke off, and go to where it stopped.
@@ -369,10 +393,16 @@ class BatchStream(AsyncCloseable):
                         return await self._pass_over(stream, cast("WholeMember | MemberStart", event), item)
                     if not await stream.pull():
                         await self._end_of_answer()
-            except RemoteError as gone:  # it was there before
-                changed = self._pairing.changed(item)
-                await self._close("failed", changed)
-                raise changed from gone
+            except RemoteError as gone:
+                failure = (
+                    self._pairing.changed(item)
+                    if gone.status == 404
+                    else self._pairing.incomplete(
+                        f"entry {item.index}: the rest of object {item.name!r} cannot be had"
+                    )
+                )
+                await self._close("failed", failure)
+                raise failure from gone
             except BaseException as again:  # noqa: BLE001 - as in __anext__()
                 error = again
 
@@ -402,3 +432,10 @@ class BatchStream(AsyncCloseable):
 
 def _is_zip(answer: BatchAnswer) -> bool:
     return answer.archive_format is not None and answer.archive_format.container == "zip"
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """Let go of what the frames of an error hold: half an item, and the batch, in a cycle."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__

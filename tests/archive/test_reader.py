@@ -209,6 +209,27 @@ async def test_a_member_whose_chunks_were_begun_cannot_be_read_whole(size: int) 
     await archive.aclose()
 
 
+@pytest.mark.parametrize("size", [1 << 14, 1 << 30])
+async def test_what_was_read_whole_has_nothing_more_to_give(size: int) -> None:
+    """Asked for more, a member must not give its data again, nor take that of the next, nor wait for ever."""
+    files = {name: name.encode() * 100_000 for name in "abc"}
+    async with open_archive(chop(make_tar(files), size)) as archive:
+        found = {}
+        async for member in archive:
+            found[member.name] = await member.read()
+            assert await anext(member, b"") == b""
+    assert found == files
+
+
+async def test_a_member_that_was_begun_without_a_loop_cannot_be_read_whole() -> None:
+    """What would be missing at its beginning would stand as zeros at its end."""
+    async with open_archive(chop(make_tar({"a": bytes(range(256)) * 8192}), 1 << 18)) as archive:
+        member = await anext(archive)
+        assert await anext(member)
+        with pytest.raises(UsageError, match="was read already"):
+            await member.read()
+
+
 @pytest.mark.parametrize("size", [512, 100_000], ids=["streamed", "whole"])
 async def test_a_member_that_the_archive_has_left_cannot_be_read(size: int) -> None:
     archive = open_archive(chop(TAR, size))

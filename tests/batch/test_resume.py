@@ -22,7 +22,8 @@ from asyncbatch import (
     UsageError,
 )
 from asyncbatch.batch import BatchRefusedError, BatchRequest, BatchStream
-from asyncbatch.batch._resume import Setbacks, grow, shrink
+from asyncbatch.batch._asker import Asker
+from asyncbatch.batch._resume import Setbacks, expect, grow, shrink
 from asyncbatch.transport import RetryPolicy
 
 from ..support.batches import FakeObject, request_of, tar
@@ -126,7 +127,7 @@ async def test_a_long_rest_is_asked_for_in_parts() -> None:
     objects = {str(number): b"" for number in range(1000)}
     cluster = Cluster(objects, [short(20)])
     assert await read(stream(cluster, objects)) == objects
-    assert cluster.asked == [1000, 80, 101, 127, 159, 199, 249, 65]
+    assert cluster.asked == [1000, 80, 320, 580]
 
 
 async def test_a_batch_may_be_told_to_ask_once() -> None:
@@ -379,6 +380,68 @@ async def test_a_batch_of_one_may_be_told_that_it_is_missing() -> None:
         await stream(Cluster(OBJECTS, [no_answer(gone)])).read_all()
 
 
+async def test_long_lists_are_not_sent_again_and_again() -> None:
+    request = BatchRequest(continue_on_err=True)
+    for number in range(300):
+        request.add_object_request(FakeObject("abcde"[number % 5]), start=0, length=100_000)
+    cluster = Cluster(OBJECTS)
+    items = await stream(cluster, request).read_all()
+    assert {item.metadata.error for item in items} == {"range not satisfiable"}
+    assert sum(cluster.asked) < 300 * 70
+
+
+@pytest.mark.parametrize("status", [401, 408, 409, 502, 504])
+async def test_an_answer_about_the_way_is_no_entrys_error(status: int) -> None:
+    error = AuthenticationError if status == 401 else RemoteError
+    cluster = Cluster(OBJECTS, [short(0)], [error(status=status, message="not now")])
+    with pytest.raises(IncompleteBatchError, match="could not be asked for; 0 of 5"):
+        await stream(cluster, request_of(OBJECTS, continue_on_err=True)).read_all()
+
+
+async def test_what_a_strict_batch_calls_missing_is_looked_for() -> None:
+    gone = members(lambda found: [*found[:2], ("gone/c", b""), *found[3:]])
+    cluster = Cluster(dict(OBJECTS), [gone])
+    assert await read(stream(cluster)) == OBJECTS
+    assert cluster.asked_alone == ["c"]
+    del cluster.objects["c"]
+    with pytest.raises(ObjectNotFoundError, match="no c"):
+        await stream(Cluster(cluster.objects, [gone]), OBJECTS).read_all()
+    with pytest.raises(ObjectNotFoundError, match="c does not exist"):
+        await stream(Cluster(OBJECTS, [gone]), max_resumes=0).read_all()
+
+
+async def test_a_refused_batch_that_may_ask_once_is_not_asked_for_in_parts() -> None:
+    refused = BatchRefusedError(status=400, message="too many")
+    cluster = Cluster(OBJECTS, [no_answer(refused)])
+    with pytest.raises(RemoteError, match="too many"):
+        await stream(cluster, max_resumes=0).read_all()
+    assert cluster.asked == [5]
+
+
+async def test_batches_that_are_always_refused_do_not_become_requests_for_each_object() -> None:
+    refused = no_answer(BatchRefusedError(status=400, message="no batches here"))
+    objects = {str(number): b"x" for number in range(100)}
+    cluster = Cluster(objects, [refused] * 1000)
+    with pytest.raises(IncompleteBatchError, match="could not be asked for; 4 of 100"):
+        await read(stream(cluster, objects))
+    assert len(cluster.asked_alone) == 4
+
+
+async def test_what_is_over_holds_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error's frames hold half an item, and are held by the decoder that repeats it."""
+    errors: list[Exception] = []
+    recover = Asker.recover
+
+    async def watch(asker: Asker, error: Exception, items: int, **facts: Any) -> bool:  # noqa: ANN401
+        errors.append(error)
+        return await recover(asker, error, items, **facts)
+
+    monkeypatch.setattr(Asker, "recover", watch)
+    assert await read(stream(Cluster(OBJECTS, [cut(3000, clean=True, size=512), cut(700)]))) == OBJECTS
+    assert len(errors) == 2
+    assert [error.__traceback__ for error in errors] == [None, None]
+
+
 # -- chunk by chunk ----------------------------------------------------------------------------------------
 
 LARGE = {"a": bytes(range(256)) * 40, "b": random.Random(1).randbytes(30_000), "c": b"c" * 10_000}
@@ -431,6 +494,26 @@ async def test_what_is_skipped_and_cut_is_no_range_of_the_wrong_length() -> None
     assert [(await anext(batch)).data, batch.stats.items] == [LARGE["c"], 2]
 
 
+async def test_what_is_skipped_brings_a_batch_on() -> None:
+    objects = {str(number): bytes(5000) for number in range(20)}
+    cluster = Cluster(objects, [cut(2000, size=512)] * 20)
+    batch = stream(cluster, objects, max_resumes=1)
+    assert len([member async for member in batch.members()]) == 20
+    assert batch.stats.items == 20
+
+
+async def test_the_error_of_an_entry_by_itself_that_is_skipped_is_no_other_item(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster = Cluster(OBJECTS, [short(0)])
+    late = RemoteError(status=416, message="too short")
+    monkeypatch.setattr(cluster, "open_entry", partial(answer_with, [b"abc", late], cluster))
+    batch = stream(cluster, request_of(OBJECTS, continue_on_err=True))
+    found = [member.metadata.name async for member in batch.members()]
+    assert found == list(OBJECTS)
+    assert batch.stats.items == 5
+
+
 async def test_the_last_member_may_be_cut_where_nobody_reads_it() -> None:
     cluster = Cluster(LARGE, [cut(48_000, size=512)])
     batch = stream(cluster, LARGE)
@@ -477,6 +560,17 @@ async def test_a_change_behind_what_was_handed_out_is_another_version_of_the_res
     member = await anext(batch.members())
     cluster.objects["a"] = changed = LARGE["a"][:5000] + b"y" * (len(LARGE["a"]) - 5000)
     assert await rest_of(member) == changed
+
+
+async def test_a_rest_that_cannot_be_had_is_not_said_to_have_changed() -> None:
+    own = RemoteError(status=500, message="a disk failed", retryable=True)
+    cluster = Cluster(dict(LARGE), [cut(9000, size=512), short(0)], [own] * 3)
+    batch = stream(cluster, LARGE)
+    member = await anext(batch.members())
+    await anext(aiter(member))
+    with pytest.raises(IncompleteBatchError, match="the rest of object 'a' cannot be had") as caught:
+        await rest_of(member)
+    assert caught.value.__cause__ is own
 
 
 async def test_an_item_of_unknown_size_goes_on_too() -> None:
@@ -554,10 +648,52 @@ async def test_a_batch_can_be_closed_while_it_waits_to_go_on() -> None:
     with pytest.raises(UsageError, match="another reader"):
         await anext(batch)
     await batch.aclose()
-    reading.cancel()
-    with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(UsageError, match="closed"):
         await reading
     assert cluster.asked == [5]
+
+
+async def test_a_batch_that_is_closed_while_it_asks_for_the_next_part_leaves_nothing_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster = Cluster(OBJECTS, [no_answer(BatchRefusedError(status=400, message="too many"))])
+    asked, gate = asyncio.Event(), asyncio.Event()
+    ask = cluster.open_batch
+
+    async def wait_and_ask(request: BatchRequest) -> Any:  # noqa: ANN401
+        if len(cluster.asked) == 2:
+            asked.set()
+            await gate.wait()
+        return await ask(request)
+
+    monkeypatch.setattr(cluster, "open_batch", wait_and_ask)
+    batch = stream(cluster)
+    reading = asyncio.ensure_future(batch.read_all())
+    await asked.wait()
+    await batch.aclose()
+    gate.set()
+    with pytest.raises(UsageError, match="closed"):
+        await reading
+    assert len(cluster.bodies) == 2
+    assert all(body.closed for body in cluster.bodies)
+
+
+async def test_a_batch_that_is_closed_does_not_send_its_request_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster = Cluster(OBJECTS, [no_answer(lost())] * 9)
+    ask = cluster.open_batch
+    batch = stream(cluster, retry=RetryPolicy(base_delay=0, max_attempts=9))
+
+    async def close_and_ask(request: BatchRequest) -> Any:  # noqa: ANN401
+        if len(cluster.asked) == 2:
+            await batch.aclose()
+        return await ask(request)
+
+    monkeypatch.setattr(cluster, "open_batch", close_and_ask)
+    with pytest.raises(UsageError, match="closed"):
+        await batch.read_all()
+    assert len(cluster.asked) == 3
 
 
 async def test_a_batch_that_was_closed_meanwhile_asks_for_nothing() -> None:
@@ -590,19 +726,26 @@ def test_decisions_follow_the_policy() -> None:
     setbacks = Setbacks(RetryPolicy(base_delay=1, max_delay=3, deadline=100), 3)
     ended, broken = TruncatedArchiveError("", codec="tar", offset=0), lost()
 
-    def add(error: Exception, *, gained: bool = False, now: float = 0) -> tuple[float, bool] | None:
-        resume = setbacks.add(error, gained=gained, now=now, uniform=lambda _, most: most)
+    def add(
+        error: Exception, *, gained: bool = False, items: int = 0, now: float = 0
+    ) -> tuple[float, bool] | None:
+        resume = setbacks.add(error, gained=gained, items=items, now=now, uniform=lambda _, most: most)
         return None if resume is None else (resume.delay, resume.alone)
 
     assert [add(broken), add(broken), add(broken), add(broken)] == [(1, False), (2, True), (3, True), None]
-    assert add(broken, gained=True) == (0, False)
+    assert add(broken, gained=True, items=8) == (0, False)
     assert [add(ended), add(ended)] == [(1, True), (2, True)]
+    # Where answers bring little, and again little, there is a pause: else each object might have its request.
+    little = [add(ended, gained=True, items=items) for items in (9, 1, 0, 7, 8, 1)]
+    assert little == [(0, False), (0, False), (1, False), (1, False), (0, False), (0, False)]
     setbacks.clear()
     assert [add(ended), add(ended, now=97.9), add(ended, now=98)] == [(1, True), (2, True), None]
     assert add(TransportError("", retryable=False), gained=True) is None
-    assert Setbacks(RetryPolicy(), 0).add(ended, gained=True, now=0) is None
+    assert Setbacks(RetryPolicy(), 0).add(ended, gained=True, items=9, now=0) is None
 
 
 def test_parts_are_never_empty_and_grow() -> None:
     assert [shrink(2), shrink(3), shrink(1000)] == [1, 1, 500]
-    assert [grow(1), grow(4), grow(100)] == [2, 6, 126]
+    assert [grow(size, was_refused=True) for size in (1, 4, 100)] == [2, 6, 126]
+    assert [grow(size, was_refused=False) for size in (1, 4, 100)] == [4, 16, 400]
+    assert [expect(size) for size in (0, 1, 100)] == [64, 64, 400]

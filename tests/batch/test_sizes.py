@@ -8,6 +8,7 @@ from asyncbatch import IncompleteBatchError
 from asyncbatch.batch import BatchStream
 
 from ..support.batches import FakeObject, FakeSource, request_of, split
+from ..support.cluster import Cluster
 from ..support.zips import Entry, build
 
 pytestmark = pytest.mark.anyio
@@ -37,7 +38,8 @@ async def test_whole_items() -> None:
 async def test_items_in_chunks(how: str) -> None:
     batch = stream(ENTRIES, len(DATA))
     async for member in batch.members():
-        assert member.metadata.size == 0
+        # A range is held until it is known to be one.
+        assert member.metadata.size == (len(DATA) if member.metadata.name == "b" else 0)
         if how == "read":
             assert await member.read() == DATA
         elif how == "iterate":
@@ -74,3 +76,26 @@ async def test_what_stands_for_an_error_has_no_data() -> None:
     entries = [ENTRIES[0], Entry(b"gone/b", DATA, 0, 0, "signed"), ENTRIES[2]]
     with pytest.raises(IncompleteBatchError, match="stands for an error, and has 102400 bytes"):
         await stream(entries, missing=True).read_all()
+
+
+@pytest.mark.parametrize("how", ["read", "iterate", "begin", "skip"])
+async def test_a_range_that_was_dropped_is_never_handed_out(how: str) -> None:
+    """Its object's first bytes would be taken for the range's: only the end tells how many there are."""
+    objects = {"a": DATA, "b": bytes(5) + DATA * 2, "c": DATA}
+    request = request_of("a")
+    request.add_object_request(FakeObject("b"), start=5, length=len(DATA))
+    request.add_object_request(FakeObject("c"))
+    whole = build([Entry(name.encode(), data, 0, 0, "signed") for name, data in objects.items()])
+    cluster = Cluster(objects, [lambda _: split(whole, 5000)])
+    cluster.form = ".zip"
+    batch = BatchStream(cluster, request, max_resumes=2)
+    async for member in batch.members():
+        cluster.form = ".tar"  # when it asks again
+        if how == "read":
+            assert await member.read() == DATA
+        elif how == "iterate":
+            assert b"".join([chunk async for chunk in member]) == DATA
+        elif how == "begin":
+            assert DATA.startswith(await anext(member))
+    assert batch.stats.items == 3
+    assert len(cluster.asked) == 2

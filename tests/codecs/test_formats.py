@@ -178,7 +178,7 @@ ZSTD = zstandard.compress(b"data")
         (tar(tarfile.PAX_FORMAT, "ünïcode"), ".tar"),
         (v7_header(), ".tar"),
         (bytes(10_240), ".tar"),
-        (gzip.compress(b"data"), ".tar.gz"),
+        (gzip.compress(b"data", mtime=0), ".tar.gz"),
         (LZ4, ".tar.lz4"),
         (b"\x02\x21\x4c\x18" + bytes(20), ".tar.lz4"),
         (ZSTD, ".tar.zst"),

@@ -91,6 +91,7 @@ class Cluster:
     alone: Iterable[Exception | None] = ()
     max_missing: int = 8
     chunk: int = 1 << 20
+    form: str = ".tar"
     asked: list[int] = field(default_factory=list)
     asked_alone: list[str] = field(default_factory=list)
     bodies: list[FakeBody] = field(default_factory=list)
@@ -111,7 +112,9 @@ class Cluster:
         found = self._find(request)
         fault = next(self._faults, None)
         steps = fault(found) if fault is not None else split(tar(found), self.chunk)
-        return self._answer(request, steps, parse_format(".tar"), [entry.name for entry in request.entries])
+        return self._answer(
+            request, steps, parse_format(self.form), [entry.name for entry in request.entries]
+        )
 
     async def open_entry(self, request: BatchRequest) -> Answer:
         (entry,) = request.entries
