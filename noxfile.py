@@ -80,7 +80,7 @@ def tests(session: nox.Session) -> None:
     install_groups(session, "test")
     session.install("-e", ".[all]")
     options = ["--cov"] if session.python == PYTHONS[0] else ["--ignore=tests/test_benchmarks.py"]
-    session.run("pytest", *(session.posargs or options))
+    session.run("pytest", *(session.posargs or ["--numprocesses=auto", "--dist=worksteal", *options]))
 
 
 @nox.session
