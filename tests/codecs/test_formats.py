@@ -206,7 +206,7 @@ def test_archives_are_told_by_their_first_bytes(head: bytes, found: str) -> None
 @pytest.mark.parametrize(
     ("head", "enough"),
     [
-        (gzip.compress(b"data" * 500), 2),
+        (gzip.compress(b"data" * 500, mtime=0), 2),
         (LZ4, 4),
         (ZSTD, 4),
         (bz2.compress(b"data"), 4),
