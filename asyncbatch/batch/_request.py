@@ -177,10 +177,9 @@ class BatchRequest:
         if not all(names):
             raise UsageError(_NAMELESS, index=len(self._entries) + names.index(""))
         where = bucket.name, bucket.provider, bucket.namespace
-        if not self._entries:
-            self._traits = Traits({where: 0}, has_parts=False, has_opaque=False)
-        elif where not in self.traits.buckets:
-            self._traits = None
+        # What is known without a look at each of them, if they are the only ones.
+        alone = bool(names) and not self._entries
+        self._traits = Traits({where: 0}, has_parts=False, has_opaque=False) if alone else None
         behind = [repeat(value) for value in (*where, None, 0, None, None)]
         # Not Entry(…), which takes keywords and defaults apart each time.
         self._entries += map(tuple.__new__, repeat(Entry), zip(names, *behind, strict=False))

@@ -7,12 +7,12 @@ import io
 import logging
 import tarfile
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 import pytest
 
 from asyncbatch import BatchRequest, FormatError, IncompleteBatchError
 from asyncbatch.aistore import Client
-from asyncbatch.batch import BatchStream
 from asyncbatch.testing import DEFAULT_WEIGHTS, Expired, FaultyServer, random_faults
 from asyncbatch.transport import RetryPolicy
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from asyncbatch import ItemMetadata
+    from asyncbatch.batch import BatchStream
     from asyncbatch.testing import Fault
 
 pytestmark = pytest.mark.anyio
@@ -106,6 +107,7 @@ async def test_each_item_comes_once_and_right_or_not_at_all(
     root: Path, part: int, anyio_backend: tuple[str, dict[str, bool]], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL, "asyncbatch")  # what is captured keeps errors, and these their batches
+    batches: WeakSet[BatchStream] = WeakSet()
     complete = resumes = 0
     seeds = range(part + anyio_backend[1]["use_uvloop"], SEEDS, 8)  # each is run on one of the loops
     faults: Iterator[Fault | None] = iter(())
@@ -120,12 +122,13 @@ async def test_each_item_comes_once_and_right_or_not_at_all(
                 async with Client(server.url, retry=AT_ONCE, max_resumes=4) as client:
                     request, expected = wanted(client, root, seed)
                     async with client.get_batch(request) as batch:
+                        batches.add(batch)
                         found = await read(batch, in_chunks=seed % 5 < 2)
                     resumes += batch.stats.resumes
                 assert found == list(enumerate(expected))[: len(found)], f"seed {seed}"
                 complete += len(found) == ENTRIES
     del batch
     gc.collect()
-    assert not [one for one in gc.get_objects() if isinstance(one, BatchStream)]
+    assert not batches
     assert complete > len(seeds) * 0.8
     assert resumes > len(seeds)
