@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 __all__ = ["CASES", "sweep"]
 
-CASES = list(product(FORMATS, (True, False), ("lost", "clean end"), (1000, 1 << 16)))
+CASES = [
+    (form, streaming, end, chunk)
+    for chunk, form, streaming, end in product((1 << 16, 1000), FORMATS, (True, False), ("lost", "clean end"))
+]
 """Format, whether it streams, how it ends, bytes per chunk."""
 
 _AT_ONCE = RetryPolicy(base_delay=0)
