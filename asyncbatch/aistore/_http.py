@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import httpx
 
 from ..errors import AuthenticationError, RemoteError, TransportError, UsageError
-from ..transport import parse_retry_after, public_url, read_body, read_start, retried, send
+from ..transport import Told, parse_retry_after, public_url, read_body, read_start, retried, send
 from .wire import parse_error
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class Connection:
     async def _retried(
         self, request: WireRequest, attempt: Callable[[], Awaitable[_T]], *, idempotent: bool = False
     ) -> _T:
-        what = f"{request.method} {public_url(self._url(request))}"
+        what = Told(request.method, self._url(request))
         idempotent = idempotent or request.method in _IDEMPOTENT
         return await retried(lambda: self._authorized(attempt), self._retry, what=what, idempotent=idempotent)
 

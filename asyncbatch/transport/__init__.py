@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._http import DEFAULT_TIMEOUT, Body, open_http_client, public_url, read_body, read_start, send
+from ._http import DEFAULT_TIMEOUT, Body, Told, open_http_client, public_url, read_body, read_start, send
 from ._proxies import proxy_mounts
 from ._retry import DEFAULT_RETRY, RetryPolicy, parse_retry_after
 from ._retrying import retried
@@ -14,6 +14,7 @@ __all__ = [
     "Body",
     "RetryPolicy",
     "StreamingTransport",
+    "Told",
     "open_http_client",
     "parse_retry_after",
     "proxy_mounts",

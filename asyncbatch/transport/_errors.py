@@ -40,7 +40,7 @@ def kinds_of(error: BaseException | None) -> frozenset[str]:
 
 
 @contextmanager
-def translated_errors(what: str) -> Iterator[None]:
+def translated_errors(what: object) -> Iterator[None]:
     """Raise httpx's errors as `TransportError`, telling `what` was being done."""
     try:
         yield

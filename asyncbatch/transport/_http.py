@@ -15,7 +15,16 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
-__all__ = ["DEFAULT_TIMEOUT", "Body", "open_http_client", "public_url", "read_body", "read_start", "send"]
+__all__ = [
+    "DEFAULT_TIMEOUT",
+    "Body",
+    "Told",
+    "open_http_client",
+    "public_url",
+    "read_body",
+    "read_start",
+    "send",
+]
 
 # A batch that is assembled before it is sent keeps silent for up to 40 s (AIStore, multipart mode).
 DEFAULT_TIMEOUT: Final = httpx.Timeout(60.0, connect=10.0)
@@ -77,7 +86,7 @@ async def send(
         options["auth"] = None
         for name in _CREDENTIALS:
             request.headers.pop(name, None)
-    with translated_errors(f"{request.method} {public_url(request.url)}"):
+    with translated_errors(Told(request.method, request.url)):
         try:
             return await client.send(request, stream=True, follow_redirects=False, **options)
         except (UnicodeDecodeError, UnicodeEncodeError):  # whatever makes the request's body
@@ -105,7 +114,7 @@ class Body:
             self._chunks, "pass_on", None
         )
         self._expect: Callable[[int], None] | None = getattr(self._chunks, "expect", None)
-        self._what = f"body of {response.request.method} {public_url(response.url)}"
+        self._what = Told(f"body of {response.request.method}", response.url)
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -200,6 +209,24 @@ async def read_start(response: httpx.Response, size: int) -> bytes:
     finally:
         await body.aclose()
     return start
+
+
+class Told:
+    """What is done, for people: made into text only where something goes wrong. URLs take long to take apart.
+
+    Args:
+        what: Is done, such as ``"GET"``.
+        url: Where; shown by `public_url`.
+    """
+
+    __slots__ = ("_url", "_what")
+
+    def __init__(self, what: str, url: httpx.URL) -> None:
+        self._what = what
+        self._url = url
+
+    def __str__(self) -> str:
+        return f"{self._what} {public_url(self._url)}"
 
 
 def public_url(url: httpx.URL) -> str:

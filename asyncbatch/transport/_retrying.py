@@ -23,7 +23,7 @@ logging.getLogger("asyncbatch").addHandler(logging.NullHandler())
 
 
 async def retried(
-    attempt: Callable[[], Awaitable[_T]], policy: RetryPolicy, *, what: str, idempotent: bool = True
+    attempt: Callable[[], Awaitable[_T]], policy: RetryPolicy, *, what: object, idempotent: bool = True
 ) -> _T:
     """Await `attempt()`, again and again as the policy has it, and return what it returned.
 
