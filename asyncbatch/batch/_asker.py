@@ -58,8 +58,8 @@ class Asker:
     """Asks a source for the entries of a batch, as often as it takes.
 
     Attributes:
-        asks: How often, retries and parts of the batch included as one each.
-        requests: How many requests were sent for that.
+        asks: How often: for the batch, for a part of it, or for an entry by itself.
+        requests: How many requests were sent for that; retries are requests too.
 
     Args:
         source: What is asked.
