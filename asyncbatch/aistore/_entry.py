@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Self
 
-from ..codecs import ArchiveFormat
 from ..codecs._bare import NAMELESS
+from ..codecs._formats import OBJECT
 from ..errors import RemoteError
 from ..transport import Body, public_url
 from ._data import open_data
@@ -22,16 +22,11 @@ if TYPE_CHECKING:
 
 __all__ = ["EntryAnswer", "open_entry"]
 
-# What no archive holds is one member.
-_BARE: Final = ArchiveFormat(
-    name="", container="bare", compression=None, extensions=(), mime_types=(), magics=()
-)
-
 
 class EntryAnswer:
     """The data of one entry, on its way, as an archive of one member."""
 
-    archive_format = _BARE
+    archive_format = OBJECT
     member_names = (NAMELESS,)
 
     def __init__(self, chunks: AsyncIterator[Buffer], size: int | None) -> None:

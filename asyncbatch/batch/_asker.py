@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from ..archive._sources import iterate_source
-from ..codecs._formats import ArchiveFormat
+from ..codecs._formats import OBJECT
 from ..errors import ObjectNotFoundError, RemoteError, TruncatedArchiveError, UsageError
 from ..transport import retried
 from ._resume import Setbacks, expect, grow, shrink
@@ -31,11 +31,6 @@ CLOSED: Final = "this batch was closed while it was opened"
 # Statuses of an entry by itself that say nothing about it: who asks, or what is in between, has to do with
 # them. 403 is the entry's own: there may be rights to other buckets.
 _OF_THE_WAY: Final = frozenset({401, 408, 409, 429, 502, 503, 504})
-
-# An object by itself, as an archive of one member.
-_BARE: Final = ArchiveFormat(
-    name="", container="bare", compression=None, extensions=(), mime_types=(), magics=()
-)
 
 
 class Asked(NamedTuple):
@@ -205,7 +200,7 @@ def _wake(waking: asyncio.Future[None] | None) -> None:
 class FaultAnswer:
     """In place of an entry that was asked for by itself, and refused: an answer that is its error."""
 
-    archive_format = _BARE
+    archive_format = OBJECT
     member_names: Sequence[str] = ("",)
     sizes = None
 

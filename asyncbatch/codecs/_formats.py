@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DETECT_SIZE",
     "FORMATS",
+    "OBJECT",
     "ArchiveFormat",
     "Compression",
     "Container",
@@ -155,6 +156,11 @@ FORMATS: Final = (
     _bare(".xz", "xz"),
 )
 """Every format that the library knows by name."""
+
+OBJECT: Final = ArchiveFormat(
+    name="", container="bare", compression=None, extensions=(), mime_types=(), magics=()
+)
+"""An object by itself, taken for an archive of one member. No name and no bytes tell it."""
 
 _BY_EXTENSION: Final = {extension: row for row in FORMATS for extension in row.extensions}
 _BY_MIME_TYPE: Final = {mime_type: row for row in FORMATS for mime_type in row.mime_types}

@@ -24,10 +24,11 @@ from asyncbatch import (
 from asyncbatch.batch import BatchRefusedError, BatchRequest, BatchStream
 from asyncbatch.batch._asker import Asker
 from asyncbatch.batch._resume import Setbacks, expect, grow, shrink
+from asyncbatch.codecs._formats import OBJECT
 from asyncbatch.transport import RetryPolicy
 
 from ..support.batches import FakeObject, request_of, tar
-from ..support.cluster import BARE, Cluster, cut, lost, members, no_answer, short
+from ..support.cluster import Cluster, cut, lost, members, no_answer, short
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -333,7 +334,7 @@ async def test_an_answer_may_end_before_its_archive() -> None:
 
 
 async def answer_with(steps: list[Any], cluster: Cluster, request: BatchRequest) -> object:
-    return cluster._answer(request, steps, BARE, ["data"])
+    return cluster._answer(request, steps, OBJECT, ["data"])
 
 
 async def test_the_error_of_an_entry_may_show_while_it_is_read_by_itself(

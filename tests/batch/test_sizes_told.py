@@ -8,10 +8,9 @@ import pytest
 
 from asyncbatch import FormatError, IncompleteBatchError
 from asyncbatch.batch import BatchStream
-from asyncbatch.codecs._formats import parse_format
+from asyncbatch.codecs._formats import OBJECT, parse_format
 
 from ..support.batches import FakeAnswer, FakeBody, FakeSource, request_of, split, tar
-from ..support.cluster import BARE
 from ..support.zips import Entry, build
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ class Source(FakeSource):
 
     async def open_entry(self, request: BatchRequest) -> Any:  # noqa: ANN401
         (entry,) = request.entries
-        answer = FakeAnswer(request, FakeBody([DATA[entry.name]]), BARE)
+        answer = FakeAnswer(request, FakeBody([DATA[entry.name]]), OBJECT)
         answer.sizes = [len(DATA[entry.name])]  # type: ignore[assignment]
         return answer
 

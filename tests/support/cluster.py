@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from asyncbatch.batch import BatchRefusedError, Server
-from asyncbatch.codecs._formats import ArchiveFormat, parse_format
+from asyncbatch.codecs._formats import OBJECT, parse_format
 from asyncbatch.errors import ObjectNotFoundError, RemoteError, TransportError
 
 from .batches import FakeBody, split, tar
@@ -15,10 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from asyncbatch.batch import BatchRequest, Entry
+    from asyncbatch.codecs._formats import ArchiveFormat
 
-__all__ = ["BARE", "Cluster", "Fault", "cut", "lost", "members", "no_answer", "short"]
-
-BARE = ArchiveFormat(name="", container="bare", compression=None, extensions=(), mime_types=(), magics=())
+__all__ = ["Cluster", "Fault", "cut", "lost", "members", "no_answer", "short"]
 
 Members: TypeAlias = list[tuple[str, bytes]]
 Fault: TypeAlias = "Callable[[Members], list[Any]]"
@@ -127,7 +126,7 @@ class Cluster:
         data = self._cut(entry)
         if data is None:
             raise RemoteError(status=416, message="range not satisfiable")
-        return self._answer(request, split(data, self.chunk), BARE, ["data"])
+        return self._answer(request, split(data, self.chunk), OBJECT, ["data"])
 
     def _answer(
         self, request: BatchRequest, steps: Iterable[Any], form: ArchiveFormat, names: list[str]
