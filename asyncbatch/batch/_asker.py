@@ -163,13 +163,13 @@ class Asker:
         resume = self._setbacks.add(error, gained=gained, items=items, now=now)
         if resume is None:
             return False
-        self._alone = resume.alone or getattr(error, "alone", False)
+        self._alone = resume.alone
         _logger.log(
             logging.INFO if gained else logging.WARNING,
             "resuming a batch at item %d of %d%s: %s",
             delivered,
             len(self._entries),
-            ", that alone" if self._alone else "",
+            ", that alone" if resume.alone else "",
             error,
         )
         self._window = min(self._window, expect(items))

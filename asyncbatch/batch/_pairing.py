@@ -9,6 +9,7 @@ from ..codecs._backends import crc32
 from ..codecs._events import MemberData
 from ..errors import BucketNotFoundError, FormatError, IncompleteBatchError, ObjectNotFoundError
 from ._item import ItemMetadata
+from ._resume import AstrayError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,21 +18,9 @@ if TYPE_CHECKING:
     from ._asker import Asked
     from ._request import BatchRequest
 
-__all__ = ["AstrayError", "Pairing"]
+__all__ = ["Pairing"]
 
 _make_object: Final = object.__new__
-
-
-class AstrayError(Exception):
-    """What came is not what was asked for. Asking again may bring it.
-
-    Attributes:
-        alone: Whether to ask for the entry by itself at once, since an answer to that is to be believed.
-    """
-
-    def __init__(self, reason: str, *, alone: bool = False) -> None:
-        super().__init__(reason)
-        self.alone = alone
 
 
 class Pairing:
@@ -195,16 +184,9 @@ class Pairing:
 
     def is_open_range(self, member: MemberStart) -> bool:
         """Whether a range is due, and only its end will tell whether it came, or the whole object."""
-        index = self.delivered
-        by_batch = (
-            self._asked is not None and not self._asked.alone
-        )  # a GET of a range is told from the whole
-        return (
-            by_batch
-            and member.size is None
-            and index < self.until
-            and self._entries[index].length is not None
-        )
+        if member.size is not None or self._asked is None or self._asked.alone:
+            return False  # by itself, a range is told from the whole
+        return self.delivered < self.until and self._entries[self.delivered].length is not None
 
     def count(self, data: Buffer) -> None:
         """Take down what was handed out of the open item, if there is one."""

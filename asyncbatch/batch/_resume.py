@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from ..transport import RetryPolicy
 
-__all__ = ["DEFAULT_MAX_RESUMES", "Resume", "Setbacks", "expect", "grow", "shrink"]
+__all__ = ["DEFAULT_MAX_RESUMES", "AstrayError", "Resume", "Setbacks", "expect", "grow", "shrink"]
 
 DEFAULT_MAX_RESUMES: Final = 4
 
@@ -23,6 +23,18 @@ _BROKEN_OFF: Final = TransportError("the answer broke off", retryable=True)
 _LEAST_EXPECTED: Final = 64
 # Items. AIStore's answers that end at too many missing ones have as many at least.
 _LITTLE: Final = 8
+
+
+class AstrayError(Exception):
+    """What came is not what was asked for. Asking again may bring it.
+
+    Attributes:
+        alone: Whether to ask for the entry by itself at once, since an answer to that is to be believed.
+    """
+
+    def __init__(self, reason: str, *, alone: bool = False) -> None:
+        super().__init__(reason)
+        self.alone = alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +96,7 @@ class Setbacks:
         """
         policy = self._policy
         lost = error if isinstance(error, TransportError) else None
+        doubtful = isinstance(error, AstrayError) and error.alone
         was_lean, self._is_lean = self._is_lean, items < _LITTLE
         if gained:
             self._count = 0
@@ -91,7 +104,7 @@ class Setbacks:
                 return None
             # At once, unless that would make a request for each object of it.
             pause = uniform(0, policy.base_delay) if was_lean and self._is_lean else 0.0
-            return Resume(pause, alone=False)
+            return Resume(pause, alone=doubtful)
         if not self._count:
             self._since = now
         self._count += 1

@@ -29,8 +29,8 @@ from ..transport import DEFAULT_RETRY
 from ._asker import CLOSED, Asker, FaultAnswer
 from ._item import BatchItem, BatchStats
 from ._members import BatchMember, BatchMembers
-from ._pairing import AstrayError, Pairing
-from ._resume import DEFAULT_MAX_RESUMES
+from ._pairing import Pairing
+from ._resume import DEFAULT_MAX_RESUMES, AstrayError
 from ._telemetry import begin_batch
 
 if TYPE_CHECKING:
@@ -89,8 +89,6 @@ class BatchStream(AsyncCloseable):
         request = request.copy()
         self._source = source
         self._request = request
-        self._total = len(request)
-        self._continue_on_err = request.continue_on_err
         self._limits = limits
         self._asker = Asker(source, request, retry=retry, max_resumes=max_resumes)
         self._pairing = Pairing(request, resumes=max_resumes > 0)
@@ -103,7 +101,9 @@ class BatchStream(AsyncCloseable):
         self._ended_at: float | None = None
 
     def __repr__(self) -> str:
-        return f"<BatchStream {self._state}, {self._pairing.delivered} of {self._total} items delivered>"
+        return (
+            f"<BatchStream {self._state}, {self._pairing.delivered} of {len(self._request)} items delivered>"
+        )
 
     @property
     def stats(self) -> BatchStats:
@@ -153,7 +153,7 @@ class BatchStream(AsyncCloseable):
             raise UsageError(f"this batch is {self._state} already, or has another reader; make another one")
         self._state = "open"
         self._started_at = time.perf_counter()
-        if not self._total:  # nothing to ask for, and an end that nobody waits for
+        if not self._request.entries:  # nothing to ask for, and an end that nobody waits for
             self._stream = EventStream(iterate_source(b""), None)
             return self._stream
         self._telemetry = begin_batch(self._request, self._source.server)
@@ -214,10 +214,7 @@ class BatchStream(AsyncCloseable):
                             raise stream.item_too_large(event.name, len(data))
                         metadata = pairing.take(event)
                     elif isinstance(event, MemberStart):
-                        metadata = pairing.begin(event)
-                        data = await stream.collect(event)
-                        metadata.size = len(data)
-                        pairing.end(metadata)
+                        metadata, data = await self._collect(stream, event)
                     else:
                         self._skip(stream, event)
                         continue
@@ -278,14 +275,19 @@ class BatchStream(AsyncCloseable):
         pairing, data = self._pairing, None
         if pairing.is_open_range(event):
             # Of an object that came in its place nobody is to be given the beginning.
-            metadata = pairing.begin(event)
-            data = await stream.collect(event)
-            metadata.size = len(data)
-            pairing.end(metadata)
+            metadata, data = await self._collect(stream, event)
         else:
             metadata = pairing.open(event)
         stream.current = member = ArchiveMember(stream, event, data)
         return BatchMember(self, pairing, metadata, member)
+
+    async def _collect(self, stream: EventStream, event: MemberStart) -> tuple[ItemMetadata, bytes]:
+        """Hold an item whole that did not come so."""
+        metadata = self._pairing.begin(event)
+        data = await stream.collect(event)
+        metadata.size = len(data)
+        self._pairing.end(metadata)
+        return metadata, data
 
     def _skip(self, stream: EventStream, event: object) -> None:
         """Pass over the rest of an item that was handed out in chunks and not read to its end."""
@@ -315,7 +317,7 @@ class BatchStream(AsyncCloseable):
         """Behind all that an answer was to bring: ask for the rest, or end the batch if there is none."""
         if self._asked is not None:
             self._asker.answered(self._asked)
-        if self._pairing.delivered == self._total:
+        if self._pairing.delivered == len(self._request):
             await self._close("complete")
         else:
             await self._drop_answer()
@@ -335,7 +337,12 @@ class BatchStream(AsyncCloseable):
         try:
             await self._drop_answer()
             self._stream = None  # another reader must not meet it
-            if isinstance(error, RemoteError) and self._continue_on_err and self._asked and not in_item:
+            if (
+                isinstance(error, RemoteError)
+                and self._request.continue_on_err
+                and self._asked
+                and not in_item
+            ):
                 # An entry's own error may show while it is read by itself.
                 if pairing.open_item is None:
                     self._read(self._asked._replace(answer=FaultAnswer(error)))
