@@ -105,7 +105,8 @@ class Connection:
             RemoteError: if the answer is an error, after all that the retry policy allows.
             TransportError: if there is none.
         """
-        return await self._retried(request, lambda: self._open(request))
+        url = self._url(request)
+        return await self._retried(request, url, lambda: self._open(request, url))
 
     async def open_once(self, request: WireRequest) -> httpx.Response:
         """Do as `open` does without trying again, for whoever decides on that himself.
@@ -114,12 +115,18 @@ class Connection:
             RemoteError: if the answer is an error.
             TransportError: if there is none.
         """
-        return await self._authorized(lambda: self._open(request))
+        url = self._url(request)
+        return await self._authorized(lambda: self._open(request, url))
 
     async def _retried(
-        self, request: WireRequest, attempt: Callable[[], Awaitable[_T]], *, idempotent: bool = False
+        self,
+        request: WireRequest,
+        url: httpx.URL,
+        attempt: Callable[[], Awaitable[_T]],
+        *,
+        idempotent: bool = False,
     ) -> _T:
-        what = Told(request.method, self._url(request))
+        what = Told(request.method, url)
         idempotent = idempotent or request.method in _IDEMPOTENT
         return await retried(lambda: self._authorized(attempt), self._retry, what=what, idempotent=idempotent)
 
@@ -135,8 +142,8 @@ class Connection:
         _logger.info("the server refused the token, and there is another one in its file: trying that")
         return await attempt()
 
-    async def _open(self, request: WireRequest) -> httpx.Response:
-        response = await self._send(self._make(request, self._url(request), request.body))
+    async def _open(self, request: WireRequest, url: httpx.URL) -> httpx.Response:
+        response = await self._send(self._make(request, url, request.body))
         for _ in range(self._max_redirects):
             if response.status_code not in _REDIRECTS:
                 break
@@ -156,10 +163,11 @@ class Connection:
             LimitExceededError: if the body is larger than `max_item_size`.
             RemoteError, TransportError: as `open` does.
         """
-        return await self._retried(request, lambda: self._read(request), idempotent=idempotent)
+        url = self._url(request)
+        return await self._retried(request, url, lambda: self._read(request, url), idempotent=idempotent)
 
-    async def _read(self, request: WireRequest) -> tuple[httpx.Response, bytes]:
-        response = await self._open(request)
+    async def _read(self, request: WireRequest, url: httpx.URL) -> tuple[httpx.Response, bytes]:
+        response = await self._open(request, url)
         maximum = self.limits.max_item_size
         return response, await read_body(response, maximum=maximum, what=f"answer to {request.path}")
 
@@ -176,8 +184,9 @@ class Connection:
         Raises:
             RemoteError, TransportError: as `open` does. A stream is read once, and so is not sent again.
         """
+        proxy = self._url(request)
         if not isinstance(body, bytes):
-            url = await self._authorized(lambda: self._place(request))
+            url = await self._authorized(lambda: self._place(request, proxy))
             await self._upload(request, url, body, size)
             return
         redirects = True
@@ -185,15 +194,14 @@ class Connection:
         async def attempt() -> None:
             nonlocal redirects
             # Where nobody is redirected, the empty body of the question would replace what was stored.
-            url = await self._place(request) if redirects else self._url(request)
-            redirects = url != self._url(request)
+            url = await self._place(request, proxy) if redirects else proxy
+            redirects = url != proxy
             await self._upload(request, url, body, None)
 
-        await self._retried(request, attempt)
+        await self._retried(request, proxy, attempt)
 
-    async def _place(self, request: WireRequest) -> httpx.URL:
+    async def _place(self, request: WireRequest, url: httpx.URL) -> httpx.URL:
         """Ask the proxy where a body is to go."""
-        url = self._url(request)
         response = await self._send(self._make(request, url, b""))
         if response.status_code in _REDIRECTS:
             return await self._target(response)
