@@ -14,6 +14,7 @@ from ._entry import open_entry
 from ._multipart import open_parts
 from .wire import (
     MISSING,
+    NO_SUCH_RANGE,
     check_batch,
     encode_batch,
     fault_of,
@@ -42,7 +43,6 @@ _OF_THE_JOB: Final = re.compile(r'x-get-batch\[|wid="')
 _TOO_MANY: Final = "soft-errors limit"
 _UNKNOWN_FORMAT: Final = "errUnknownMime"
 _NOT_FOUND: Final = "ErrNotFound"
-_NO_SUCH_RANGE: Final = "ErrRangeNotSatisfiable"
 
 
 class GetBatchSource:
@@ -165,7 +165,7 @@ def _explain(error: RemoteError, request: BatchRequest, path: str) -> RemoteErro
     if error.status == 404 and not at_target and error.code != _NOT_FOUND:
         return None  # a proxy without batches, or a gateway: neither knows of any object
     # That a range is not in its object, the object tells by itself, whatever the mode.
-    if len(request.entries) > 1 or too_many or error.status == 416 or error.code == _NO_SUCH_RANGE:
+    if len(request.entries) > 1 or too_many or error.status == 416 or error.code == NO_SUCH_RANGE:
         return BatchRefusedError(**about)
     if error.status == 404:
         (entry,) = request.entries

@@ -9,7 +9,7 @@ from ..codecs._formats import OBJECT
 from ..errors import RemoteError
 from ..transport import Body, public_url
 from ._data import open_data
-from .wire import parse_content_range
+from .wire import NO_SUCH_RANGE, parse_content_range, public_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -82,14 +82,11 @@ def _size_of(response: httpx.Response) -> int | None:
 
 
 def _out_of_range(entry: Entry, reason: str, url: str) -> RemoteError:
-    what = f"{entry.provider}://{entry.bucket}/{entry.name}"
-    if entry.archpath is not None:
-        what = f"{entry.archpath} in {what}"
     wanted = "all" if entry.length is None else f"{entry.length} bytes"
     return RemoteError(
         status=416,
-        code="ErrRangeNotSatisfiable",
-        message=f"{what}: {wanted} from byte {entry.start} on cannot be had: {reason}",
+        code=NO_SUCH_RANGE,
+        message=f"{public_name(entry)}: {wanted} from byte {entry.start} on cannot be had: {reason}",
         url=url,
     )
 

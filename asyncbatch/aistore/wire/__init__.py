@@ -6,7 +6,7 @@ Facts: `docs/aistore-wire.md`.
 from __future__ import annotations
 
 from ._auth import bearer, encode_login, parse_login, parse_token
-from ._errors import parse_error
+from ._errors import NO_SUCH_RANGE, parse_error
 from ._getbatch import (
     MISSING,
     check_batch,
@@ -15,6 +15,7 @@ from ._getbatch import (
     member_name,
     member_names,
     names_objects_only,
+    public_name,
 )
 from ._metadata import BatchMetadata, parse_metadata
 from ._names import check_bucket_name, check_text
@@ -36,6 +37,7 @@ from ._request import WireRequest
 
 __all__ = [
     "MISSING",
+    "NO_SUCH_RANGE",
     "BatchMetadata",
     "ObjectInfo",
     "WireRequest",
@@ -63,5 +65,6 @@ __all__ = [
     "parse_metadata",
     "parse_object_headers",
     "parse_token",
+    "public_name",
     "range_header",
 ]

@@ -16,7 +16,10 @@ from ...errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["parse_error"]
+__all__ = ["NO_SUCH_RANGE", "parse_error"]
+
+NO_SUCH_RANGE: Final = "ErrRangeNotSatisfiable"
+"""The code of the error for a range that is not in its object."""
 
 _MAX_MESSAGE: Final = 500  # characters, of an answer that is not AIStore's
 # 409: the job that should have answered ended meanwhile, and the next request starts another.

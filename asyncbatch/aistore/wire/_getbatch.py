@@ -26,6 +26,7 @@ __all__ = [
     "member_name",
     "member_names",
     "names_objects_only",
+    "public_name",
 ]
 
 MISSING: Final = "__404__/"
@@ -163,15 +164,12 @@ def _dump(value: object) -> str:
 
 
 def _encode_names(entries: Sequence[Entry]) -> str:
-    """Return the JSON of entries that are whole objects of one bucket.
+    """Return the JSON of entries that are whole objects of the path's bucket, and so nothing but names.
 
-    They differ in nothing but their names: what stands between those is one text. It takes a tenth of the
-    time of a dictionary for each (benchmark `e2e`).
+    As `_describe` has it, in a tenth of the time of a dictionary for each (benchmark `e2e`).
     """
-    nameless = _describe(entries[0]._replace(name=""), in_path=True, opaque=False)
-    before, _, behind = _dump([nameless]).partition('""')
-    between = behind[:-1] + "," + before[1:]
-    return before + between.join([encode_basestring(entry.name) for entry in entries]) + behind
+    names = '},{"objname":'.join([encode_basestring(entry.name) for entry in entries])
+    return f'[{{"objname":{names}}}]'
 
 
 def _describe(entry: Entry, *, in_path: bool, opaque: bool) -> dict[str, Any]:
@@ -248,9 +246,11 @@ def fault_of(
         return None
     if message is not None and not _NOT_FOUND.search(message):
         return RemoteError(status=500, message=message, retryable=True)
-    what = f"{entry.provider}://{entry.bucket}/{entry.name}"
-    if entry.archpath is not None:
-        what = f"{entry.archpath} in {what}"
-    return ObjectNotFoundError(
-        status=404, message=message or f"{what} does not exist", name=entry.name, bucket=entry.bucket
-    )
+    message = message or f"{public_name(entry)} does not exist"
+    return ObjectNotFoundError(status=404, message=message, name=entry.name, bucket=entry.bucket)
+
+
+def public_name(entry: Entry) -> str:
+    """Return for people what an entry asks for, whatever the part of it."""
+    name = f"{entry.provider}://{entry.bucket}/{entry.name}"
+    return name if entry.archpath is None else f"{entry.archpath} in {name}"
