@@ -8,12 +8,13 @@ import httpx
 
 from ..errors import LimitExceededError, UsageError
 from ._errors import translated_errors
+from ._exchange import ResponseStream
 from ._proxies import proxy_mounts
 from ._transport import DEFAULT_LIMITS, STREAM, StreamingTransport
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
 __all__ = [
     "DEFAULT_TIMEOUT",
@@ -106,14 +107,9 @@ class Body:
     def __init__(self, response: httpx.Response) -> None:
         self._response = response
         # Of our own transport, past httpx's layers: three generators, which each chunk would pass through.
-        stream: AsyncIterator[bytes] | None = response.extensions.get(STREAM)
-        own = stream is not None and not response.is_stream_consumed
-        self._chunks = stream if own and stream is not None else _chunks_of(response)
-        self._ready: Callable[[], bytes | None] | None = getattr(self._chunks, "take_ready", None)
-        self._pass_on: Callable[[Callable[[memoryview], object], int], Awaitable[int]] | None = getattr(
-            self._chunks, "pass_on", None
-        )
-        self._expect: Callable[[int], None] | None = getattr(self._chunks, "expect", None)
+        stream = response.extensions.get(STREAM)
+        self._own = stream if isinstance(stream, ResponseStream) and not response.is_stream_consumed else None
+        self._chunks: AsyncIterator[bytes] = self._own or _chunks_of(response)
         self._what = Told(f"body of {response.request.method}", response.url)
 
     @property
@@ -134,12 +130,12 @@ class Body:
 
     def take_ready(self) -> bytes | None:
         """Return a chunk that is there already; None if there is none, and where there is an error."""
-        return self._ready() if self._ready is not None else None
+        return None if self._own is None else self._own.take_ready()
 
     def expect(self, size: int) -> None:
         """Tell that at least `size` bytes more will come, if the body is sound."""
-        if self._expect is not None:
-            self._expect(size)
+        if self._own is not None:
+            self._own.expect(size)
 
     async def pass_on(self, keep: Callable[[memoryview], object], maximum: int) -> int:
         """Hand the next chunk to `keep`, as views that are valid until it returns; return how many bytes.
@@ -150,10 +146,10 @@ class Body:
         Raises:
             TransportError: if the body breaks off.
         """
-        if self._pass_on is None:
+        if self._own is None:
             return 0
         with translated_errors(self._what):
-            return await self._pass_on(keep, maximum)
+            return await self._own.pass_on(keep, maximum)
 
     async def aclose(self) -> None:
         """Close the response, and with it a connection whose body was not read to its end."""
