@@ -18,10 +18,9 @@ from anyio.to_thread import run_sync
 
 from ..errors import RemoteError, UsageError
 from ..limits import Limits
-from ..transport import DEFAULT_RETRY, DEFAULT_TIMEOUT, open_http_client, public_url
-from ._environment import timeout_of
+from ..transport import DEFAULT_RETRY, DEFAULT_TIMEOUT, public_url
+from ._environment import open_http_client_of
 from ._http import Connection, parse_endpoint
-from ._tls import ssl_context_of
 from .wire import bearer, encode_login, parse_login, parse_token
 
 if TYPE_CHECKING:
@@ -175,8 +174,7 @@ async def login(
     request = encode_login(user, password, expires_in)
     http = http_client
     if http is None:
-        timeout = timeout_of(os.environ) if timeout is DEFAULT_TIMEOUT else timeout
-        http = open_http_client(timeout=timeout, ssl_context=ssl_context or ssl_context_of(os.environ))
+        http = open_http_client_of(os.environ, timeout=timeout, ssl_context=ssl_context)
     credentials = find_credentials("", url, {})
     limits = Limits(max_item_size=_MAX_FILE)
     connection = Connection(url, http, limits=limits, retry=retry, credentials=credentials, max_redirects=0)

@@ -10,14 +10,13 @@ from ..batch import DEFAULT_MAX_RESUMES, make_request
 from ..errors import UsageError
 from ..limits import DEFAULT_LIMITS
 from ..loader import BatchLoader
-from ..transport import DEFAULT_RETRY, DEFAULT_TIMEOUT, open_http_client, public_url
+from ..transport import DEFAULT_RETRY, DEFAULT_TIMEOUT, public_url
 from ._auth import find_credentials
 from ._batch import GetBatchSource
 from ._bucket import Bucket
-from ._environment import max_connections_of, timeout_of
+from ._environment import max_connections_of, open_http_client_of
 from ._http import Connection, parse_endpoint
 from ._listing import Listing
-from ._tls import ssl_context_of
 from .wire import WireRequest, bucket_path, check_bucket_name, check_text, encode_action, parse_buckets
 
 if TYPE_CHECKING:
@@ -80,9 +79,10 @@ class Client(AsyncCloseable):
         if http_client is None:
             if max_connections is not None and max_connections < 1:
                 raise UsageError(f"max_connections={max_connections}: it is at least 1")
-            self._own_http = open_http_client(
-                timeout=timeout_of(os.environ) if timeout is DEFAULT_TIMEOUT else timeout,
-                ssl_context=ssl_context or ssl_context_of(os.environ),
+            self._own_http = open_http_client_of(
+                os.environ,
+                timeout=timeout,
+                ssl_context=ssl_context,
                 max_connections=max_connections or max_connections_of(os.environ),
             )
         http = http_client or self._own_http

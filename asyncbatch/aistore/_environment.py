@@ -8,12 +8,39 @@ from typing import TYPE_CHECKING
 import httpx
 
 from ..errors import UsageError
-from ..transport import DEFAULT_TIMEOUT
+from ..transport import DEFAULT_TIMEOUT, open_http_client
+from ._tls import ssl_context_of
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Mapping
 
-__all__ = ["max_connections_of", "timeout_of"]
+__all__ = ["max_connections_of", "open_http_client_of", "timeout_of"]
+
+
+def open_http_client_of(
+    environment: Mapping[str, str],
+    *,
+    timeout: float | httpx.Timeout | None,
+    ssl_context: ssl.SSLContext | None,
+    max_connections: int | None = None,
+) -> httpx.AsyncClient:
+    """Make an HTTP client as a user asks for it, and for the rest as the environment does.
+
+    Args:
+        environment: The variables.
+        timeout: The user's; `DEFAULT_TIMEOUT` itself if there is none.
+        ssl_context: The user's, if there is one.
+        max_connections: As `open_http_client` takes it.
+
+    Raises:
+        UsageError: for variables that make no sense.
+    """
+    return open_http_client(
+        timeout=timeout_of(environment) if timeout is DEFAULT_TIMEOUT else timeout,
+        ssl_context=ssl_context or ssl_context_of(environment),
+        max_connections=max_connections,
+    )
 
 
 def timeout_of(environment: Mapping[str, str]) -> httpx.Timeout:
