@@ -22,6 +22,7 @@ from starlette.responses import Response
 from ..codecs import TarEncoder, ZipEncoder
 from ..codecs._gzip import GzipCompressor
 from ..codecs._lz4 import Lz4Compressor
+from ._ahead import Ahead, nothing
 from ._alteration import alteration_of
 from ._errors import ApiError, as_api_error
 from ._getbatch import RangeError, parse_batch
@@ -85,6 +86,7 @@ class Batches:
         self._shards = shards
         self._redirects = redirects
         self._max_soft_errors = max_soft_errors
+        self._ahead = Ahead(store.read_ahead)
         self._tickets = Tickets()
 
     async def ask(self, request: Request) -> ASGIApp:
@@ -140,36 +142,47 @@ class Batches:
         )
 
     def _open(self, entry: Entry) -> Source:
+        """Open what is asked for, to read it."""
+        if entry.start == 0 and entry.length < 0:
+            return self._open_part(entry, None)
+        return self._open_part(entry, (entry.start, CHUNK_SIZE if entry.length < 0 else entry.length))
+
+    def _look_at(self, entry: Entry) -> Source:
+        """Open what is asked for, to know its size."""
+        return self._open_part(entry, (0, 0))
+
+    def _open_part(self, entry: Entry, part: tuple[int, int] | None) -> Source:
         if entry.provider != "ais":
             raise NoSuchBucketError(entry.bucket, entry.provider)
         if entry.missing:
             raise NoSuchObjectError(entry.bucket, entry.name, entry.archpath)
-        return open_source(self._store, self._shards, entry.bucket, entry.name, entry.archpath)
+        return open_source(self._store, self._shards, entry.bucket, entry.name, entry.archpath, part=part)
 
     def _encode(self, batch: Batch) -> Generator[Buffer]:
         """Yield an archive that ends early, but well, where AIStore's would."""
         encoder = _open_encoder(batch)
         allowed = self._allowed(batch)
-        for entry in batch.entries:
-            try:
-                source = self._open(entry)
-            except MissingError as error:
-                if allowed <= 0 and not _is_marked_anyhow(batch, entry):
-                    _logger.info("%s: batch ends early: %s", entry.member, error)
-                    break
-                allowed -= 1
-                yield encoder.encode(_MISSING + entry.member, b"")
-                continue
-            except (StoreError, OSError) as error:
-                _logger.warning("%s: batch ends early: %s", entry.member, error)
-                break
-            with source:
+        with closing(self._ahead.open(self._open, batch.entries, _part)) as opening:
+            for entry, opened in opening:
                 try:
-                    start, length = entry.cut(source.size)
-                except RangeError as error:
-                    _logger.info("%s: batch ends early: %s", entry.member, error)
+                    source = opened()
+                except MissingError as error:
+                    if allowed <= 0 and not _is_marked_anyhow(batch, entry):
+                        _logger.info("%s: batch ends early: %s", entry.member, error)
+                        break
+                    allowed -= 1
+                    yield encoder.encode(_MISSING + entry.member, b"")
+                    continue
+                except (StoreError, OSError) as error:
+                    _logger.warning("%s: batch ends early: %s", entry.member, error)
                     break
-                yield from _encode_member(encoder, entry.member, source, start, length)
+                with source:
+                    try:
+                        start, length = entry.cut(source.size)
+                    except RangeError as error:
+                        _logger.info("%s: batch ends early: %s", entry.member, error)
+                        break
+                    yield from _encode_member(encoder, entry.member, source, start, length)
         yield encoder.finish()
 
     def _survey(self, batch: Batch, job: str) -> Generator[tuple[Entry, Outcome]]:
@@ -179,9 +192,9 @@ class Batches:
             ApiError: if there is to be no archive at all.
         """
         allowed = self._allowed(batch)
-        for entry in batch.entries:
+        for entry, opened in self._ahead.open(self._look_at, batch.entries, nothing):
             try:
-                with self._open(entry) as source:
+                with opened() as source:
                     _, length = entry.cut(source.size)
             except RangeError as error:
                 raise ApiError(400, str(error), code="ErrRangeNotSatisfiable") from None
@@ -203,19 +216,22 @@ class Batches:
     def _encode_promised(self, batch: Batch, promised: list[tuple[Entry, Outcome]]) -> Generator[Buffer]:
         """Yield the archive that the metadata announced, or none."""
         encoder = _open_encoder(batch)
-        for entry, outcome in promised:
-            if isinstance(outcome, str):
-                yield encoder.encode(_MISSING + entry.member, b"")
-                continue
-            try:
-                source = self._open(entry)
-            except (StoreError, OSError) as error:
-                raise CutError(f"what was there is no longer: {error}") from error
-            with source:
-                start, length = entry.cut(source.size) if source.size >= entry.start else (0, -1)
-                if length != outcome:
-                    raise CutError(f"{entry.member} changed its size")
-                yield from _encode_member(encoder, entry.member, source, start, length)
+        found = (entry for entry, outcome in promised if isinstance(outcome, int))
+        with closing(self._ahead.open(self._open, found, _part)) as opening:
+            for entry, outcome in promised:
+                if isinstance(outcome, str):
+                    yield encoder.encode(_MISSING + entry.member, b"")
+                    continue
+                _, opened = next(opening)
+                try:
+                    source = opened()
+                except (StoreError, OSError) as error:
+                    raise CutError(f"what was there is no longer: {error}") from error
+                with source:
+                    start, length = entry.cut(source.size) if source.size >= entry.start else (0, -1)
+                    if length != outcome:
+                        raise CutError(f"{entry.member} changed its size")
+                    yield from _encode_member(encoder, entry.member, source, start, length)
         yield encoder.finish()
 
     def _allowed(self, batch: Batch) -> float:
@@ -234,6 +250,14 @@ def expired(bucket: str, job: str, work: str) -> ApiError:
 def _is_marked_anyhow(batch: Batch, entry: Entry) -> bool:
     """Return whether an entry that is missing is marked although the batch is a strict one."""
     return entry.missing == "elsewhere" and not batch.continue_on_error
+
+
+def _part(entry: Entry, size: int) -> tuple[int, int]:
+    """Return what will be read of an entry, by its size: nothing where that is an error."""
+    try:
+        return entry.cut(size)
+    except RangeError:
+        return 0, 0
 
 
 def _open_encoder(batch: Batch) -> Encoder:

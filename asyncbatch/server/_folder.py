@@ -71,6 +71,8 @@ class FolderStore:
         UsageError: if `root` is not a folder.
     """
 
+    read_ahead: Final = 0
+
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = os.path.realpath(root)
         if not Path(self.root).is_dir():
@@ -125,6 +127,9 @@ class FolderStore:
                     return _File(os.open(last, _FILE, dir_fd=parent))
             except OSError as error:
                 raise _missing(error, NoSuchObjectError(bucket, name)) from None
+
+    def open_part(self, bucket: str, name: str, _start: int, _length: int, /) -> _File:
+        return self.open_object(bucket, name)
 
     def put_object(self, bucket: str, name: str, /) -> _Upload:
         _split(name)

@@ -110,7 +110,7 @@ class Objects:
         return self._redirects and not is_redirected(request)
 
     def _describe(self, bucket: str, name: str, archpath: str) -> dict[str, str]:
-        with open_source(self._store, self._shards, bucket, name, archpath) as source:
+        with open_source(self._store, self._shards, bucket, name, archpath, part=(0, 0)) as source:
             headers = _version_headers(source.stored) | {
                 "Ais-Bucket-Name": bucket,
                 "Ais-Bucket-Provider": "ais",
@@ -147,9 +147,28 @@ class Objects:
             raise
 
 
-def open_source(store: Store, shards: Shards, bucket: str, name: str, archpath: str) -> Source:
-    """Open an object, or a file in it."""
-    stored = store.open_object(bucket, name)
+def open_source(
+    store: Store,
+    shards: Shards,
+    bucket: str,
+    name: str,
+    archpath: str,
+    *,
+    part: tuple[int, int] | None = None,
+) -> Source:
+    """Open an object, or a file in it.
+
+    Args:
+        store: Where the object is.
+        shards: Opens files in objects.
+        bucket: The object's.
+        name: The object.
+        archpath: The file in it, or ``""`` for itself.
+        part: The start and length of what will be read, or None for all.
+    """
+    if archpath:
+        part = 0, 0  # where in the object the file is, `shards` find out
+    stored = store.open_object(bucket, name) if part is None else store.open_part(bucket, name, *part)
     if not archpath:
         return Source.whole(stored)
     try:

@@ -37,11 +37,20 @@ class Source:
         self.size = size
         self.mtime = mtime
         self._read = read
+        self._held: tuple[int, int, bytes] | None = None
 
     @classmethod
     def whole(cls, stored: StoredObject) -> Source:
         """Return the source that is an object."""
         return cls(stored, size=stored.size, mtime=stored.mtime, read=lambda at, n: read_range(stored, at, n))
+
+    def hold(self, start: int, length: int) -> None:
+        """Read a part now and keep it, for when `pieces` of that part are asked for.
+
+        Raises:
+            CutError: as `pieces` does. Nothing is kept then.
+        """
+        self._held = start, length, b"".join(self.pieces(start, length))
 
     def pieces(self, start: int, length: int) -> Generator[Buffer]:
         """Yield exactly `length` bytes from `start`.
@@ -50,6 +59,9 @@ class Source:
             CutError: if they cannot be had, or the object changed meanwhile. At least one byte is then
                 missing from what was yielded: the last piece is kept back until all is known to be well.
         """
+        if self._held is not None and self._held[:2] == (start, length):
+            yield self._held[2]
+            return
         kept: Buffer = b""
         left = length
         try:

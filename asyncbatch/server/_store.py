@@ -156,7 +156,14 @@ class Store(Protocol):
 
     Every method raises `InvalidNameError` for a name that cannot exist, and `NoSuchBucketError` or
     `NoSuchObjectError` for what does not.
+
+    Attributes:
+        read_ahead: How many entries of a batch are worth opening before their turn; 0 where opening one takes
+            no longer than handing it to another thread.
     """
+
+    @property
+    def read_ahead(self) -> int: ...
 
     def list_buckets(self) -> list[str]:
         """Return the names of all buckets, sorted."""
@@ -183,7 +190,14 @@ class Store(Protocol):
         ...
 
     def open_object(self, bucket: str, name: str, /) -> StoredObject:
-        """Open the current version of an object."""
+        """Open the current version of an object, to be read from its beginning."""
+        ...
+
+    def open_part(self, bucket: str, name: str, start: int, length: int, /) -> StoredObject:
+        """Open the current version of an object, of which these bytes will be read first.
+
+        No error says that it has not as many. With a length of 0 only what is known of it is wanted.
+        """
         ...
 
     def put_object(self, bucket: str, name: str, /) -> Upload:
