@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from ..batch import BatchRefusedError, Server
+from ..batch import ArchiveAnswer, BatchRefusedError, Server
 from ..codecs._formats import format_of_mime, parse_format
 from ..errors import BucketNotFoundError, ObjectNotFoundError, RemoteError
 from ..transport import Body
@@ -26,10 +26,9 @@ from .wire import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from ..batch import BatchRequest
+    from ..batch import BatchRequest, EntryAnswer
     from ..codecs import ArchiveFormat
     from ..codecs._events import Buffer
-    from ._entry import EntryAnswer
     from ._http import Connection
     from .wire import BatchMetadata
 
@@ -60,6 +59,10 @@ class GetBatchSource:
     def check_batch(self, request: BatchRequest) -> None:
         """Raise `UsageError` or `UnsupportedFormatError` for a batch that AIStore would refuse."""
         check_batch(request)
+
+    def reach(self, request: BatchRequest, first: int) -> int:  # noqa: ARG002 - as any source takes it
+        """Return the request's length: one may ask for any number of entries."""
+        return len(request)
 
     async def open_batch(self, request: BatchRequest) -> GetBatchAnswer:
         """Send a batch request, at the proxy, and return the target's answer.
@@ -107,7 +110,7 @@ class GetBatchSource:
         return await open_entry(self._connection, entry)
 
 
-class GetBatchAnswer:
+class GetBatchAnswer(ArchiveAnswer):
     """The answer to a GetBatch request: an archive on its way, and in multipart what is known before."""
 
     def __init__(

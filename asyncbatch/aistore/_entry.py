@@ -4,38 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from ..codecs._bare import NAMELESS
-from ..codecs._formats import OBJECT
+from ..batch import EntryAnswer
 from ..errors import RemoteError
 from ..transport import Body, public_url
 from ._data import open_data
 from .wire import NO_SUCH_RANGE, parse_content_range, public_name
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     import httpx
 
     from ..batch import Entry
-    from ..codecs._events import Buffer
     from ._http import Connection
 
-__all__ = ["EntryAnswer", "open_entry"]
-
-
-class EntryAnswer:
-    """The data of one entry, on its way, as an archive of one member."""
-
-    archive_format = OBJECT
-    member_names = (NAMELESS,)
-
-    def __init__(self, chunks: AsyncIterator[Buffer], size: int | None) -> None:
-        self.chunks = chunks
-        self.sizes = None if size is None else [size]
-
-    def fault(self, position: int, member_name: str) -> None:  # noqa: ARG002 - as any answer takes it
-        """Return None: an error is raised when the data is asked for."""
-        return
+__all__ = ["open_entry"]
 
 
 async def open_entry(connection: Connection, entry: Entry) -> EntryAnswer:

@@ -7,22 +7,22 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Final, Protocol, cast, runtime_checkable
 
 from ..codecs._events import MemberData
+from ..codecs._formats import OBJECT
 from ..codecs._pipeline import open_decoder
-from ..codecs._tar_decoder import TarDecoder
 from ..errors import AsyncBatchError, LimitExceededError, UsageError
 from ..limits import DEFAULT_LIMITS
 from ._pipeline import Pipeline, own
-from ._sources import close_source
+from ._sources import close_source, iterate_source
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
-    from ..codecs._events import Buffer, Event, MemberStart, WholeMember
+    from ..codecs._events import Buffer, Decoder, Event, MemberStart, WholeMember
     from ..codecs._formats import ArchiveFormat
     from ..codecs._zip_events import ZipRecord
     from ..limits import Limits
 
-__all__ = ["EventStream", "PassingSource"]
+__all__ = ["EventStream", "PassableDecoder", "PassingSource", "ReadyEventStream"]
 
 # Bytes of a buffer that are asked for at once. More would be lent to whoever writes a large number in a
 # header; beyond this, allocators grow a block without a copy.
@@ -48,6 +48,20 @@ class PassingSource(Protocol):
         ...
 
 
+@runtime_checkable
+class PassableDecoder(Protocol):
+    """A decoder that data of a large member can pass by."""
+
+    @property
+    def passable(self) -> int:
+        """How many bytes may."""
+        ...
+
+    def pass_by(self, size: int, /) -> None:
+        """Hear that so many did."""
+        ...
+
+
 class EventStream:
     """Feeds a decoder from an async iterator of chunks, one chunk per `pull`.
 
@@ -66,6 +80,7 @@ class EventStream:
         limits: Bounds for the decoder.
         strict: Whether the archive must end as its format says.
         sizes: Bytes of each member, if they are known from elsewhere.
+        decoder: What to feed, instead of a decoder of that format.
     """
 
     __slots__ = (
@@ -90,15 +105,16 @@ class EventStream:
         limits: Limits = DEFAULT_LIMITS,
         strict: bool = True,
         sizes: Sequence[int] | None = None,
+        decoder: Decoder | None = None,
     ) -> None:
         self._chunks = chunks
-        self._decoder = open_decoder(
+        self._decoder = decoder or open_decoder(
             archive_format, source_name=source_name, limits=limits, strict=strict, sizes=sizes
         )
         self.max_item_size = limits.max_item_size
         # Who could hand data of a large member from one to the other, past the decoder.
-        self._passing: tuple[PassingSource, TarDecoder] | None = None
-        if isinstance(chunks, PassingSource) and isinstance(self._decoder, TarDecoder):
+        self._passing: tuple[PassingSource, PassableDecoder] | None = None
+        if isinstance(chunks, PassingSource) and isinstance(self._decoder, PassableDecoder):
             self._passing = chunks, self._decoder
         self._pipeline: Pipeline | None = None  # once there is something to decompress
         self._ended = False
@@ -129,6 +145,17 @@ class EventStream:
             return False
         self._pulling = True
         try:
+            await self._renew()
+        except UsageError:  # of the source itself, and not of a second reader, whom our callers let go on
+            await self.aclose()
+            raise
+        finally:
+            self._pulling = False
+        return True
+
+    async def _renew(self) -> None:
+        """Renew `events`."""
+        try:
             fed = not self._decoder.decompresses
             if fed:
                 if self._passing is not None:
@@ -145,12 +172,6 @@ class EventStream:
             with suppress(AsyncBatchError):  # which is raised again, behind what was sound
                 self._decoder.feed_eof()
             self.events = iter(self._decoder)
-        except UsageError:  # of the source itself, and not of a second reader, whom our callers let go on
-            await self.aclose()
-            raise
-        finally:
-            self._pulling = False
-        return True
 
     async def _pull_decompressed(self, *, fed: bool) -> None:
         """Renew `events` with what a worker has decoded."""
@@ -244,6 +265,33 @@ class EventStream:
         if self._pipeline is not None:
             self._pipeline.close()
         await close_source(self._chunks)
+
+
+class ReadyEventStream(EventStream):
+    """A stream of events that nobody has to decode: they come as they are.
+
+    Args:
+        batches: The events, some at a time. Closed by `aclose` if it has that method.
+        limits: `max_item_size` is for whoever holds a member whole.
+    """
+
+    __slots__ = ("_batches",)
+
+    def __init__(self, batches: AsyncIterator[Sequence[Event]], *, limits: Limits = DEFAULT_LIMITS) -> None:
+        super().__init__(iterate_source(b""), OBJECT, limits=limits)
+        self._batches = batches
+
+    async def _renew(self) -> None:
+        try:
+            self.events = iter(await self._batches.__anext__())
+        except StopAsyncIteration:
+            self._ended = True
+            self.events = iter(())
+
+    async def aclose(self) -> None:
+        """Drop what was not taken and close where it comes from. May be called again."""
+        await super().aclose()
+        await close_source(self._batches)
 
 
 def _then_raise(events: Sequence[Event], error: Exception) -> Iterator[Event]:

@@ -6,11 +6,15 @@ from ._item import BatchItem, BatchStats, ItemMetadata
 from ._members import BatchMember, BatchMembers
 from ._request import BatchOptions, BatchRequest, BucketRef, Entry, ObjectRef, make_request
 from ._resume import DEFAULT_MAX_RESUMES
-from ._source import BatchAnswer, BatchRefusedError, BatchSource, Server
+from ._singles import DEFAULT_MAX_CONCURRENCY, DEFAULT_MAX_MEMORY, Singles
+from ._source import ArchiveAnswer, BatchAnswer, BatchRefusedError, BatchSource, EntryAnswer, Server
 from ._stream import BatchStream
 
 __all__ = [
+    "DEFAULT_MAX_CONCURRENCY",
+    "DEFAULT_MAX_MEMORY",
     "DEFAULT_MAX_RESUMES",
+    "ArchiveAnswer",
     "BatchAnswer",
     "BatchItem",
     "BatchMember",
@@ -23,8 +27,10 @@ __all__ = [
     "BatchStream",
     "BucketRef",
     "Entry",
+    "EntryAnswer",
     "ItemMetadata",
     "ObjectRef",
     "Server",
+    "Singles",
     "make_request",
 ]

@@ -7,20 +7,19 @@ import logging
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from ..archive._sources import iterate_source
-from ..codecs._formats import OBJECT
 from ..errors import ObjectNotFoundError, RemoteError, TruncatedArchiveError, UsageError
 from ..transport import retried
 from ._resume import Setbacks, expect, grow, shrink
-from ._source import BatchRefusedError
+from ._source import BatchRefusedError, EntryAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable
 
     from ..transport import RetryPolicy
     from ._request import BatchRequest
     from ._source import BatchAnswer, BatchSource
 
-__all__ = ["CLOSED", "Asked", "Asker", "FaultAnswer"]
+__all__ = ["CLOSED", "Asked", "Asker", "FaultAnswer", "is_of_the_entry"]
 
 _T = TypeVar("_T")
 
@@ -41,12 +40,14 @@ class Asked(NamedTuple):
         first: Index of the first of them.
         until: Index behind the last.
         alone: Whether it is that of one entry asked for by itself.
+        is_planned: Whether it is to answer as many entries as one request may ask for.
     """
 
     answer: BatchAnswer
     first: int
     until: int
     alone: bool
+    is_planned: bool = False
 
 
 class Asker:
@@ -54,6 +55,7 @@ class Asker:
 
     Attributes:
         asks: How often: for the batch, for a part of it, or for an entry by itself.
+        parts: How often that began a part of the batch, since no request can ask for all of it.
         requests: How many requests were sent for that; retries are requests too.
 
     Args:
@@ -78,6 +80,7 @@ class Asker:
         self._closed = False
         self._waking: asyncio.Future[None] | None = None  # of a pause
         self.asks = 0
+        self.parts = 1
         self.requests = 0
 
     async def ask(self, first: int) -> Asked:
@@ -89,7 +92,8 @@ class Asker:
         """
         while not self._alone:
             self.asks += 1
-            until = min(first + self._window, len(self._entries))
+            reach = self._source.reach(self._request, first)
+            until = min(first + self._window, reach)
             try:
                 answer = await self._send(self._source.open_batch, self._part(first, until))
             except BatchRefusedError as error:
@@ -103,13 +107,13 @@ class Asker:
                 if not await self.recover(error, 0, gained=False, delivered=first):
                     raise
             else:
-                return Asked(answer, first, until, alone=False)
+                return Asked(answer, first, until, alone=False, is_planned=until == reach)
         self.asks += 1
         self._alone = False
         try:
             answer = await self._send(self._source.open_entry, self._part(first, first + 1))
         except RemoteError as error:
-            if error.status in _OF_THE_WAY:
+            if not is_of_the_entry(error):
                 raise
             return self._fault(first, error)
         return Asked(answer, first, first + 1, alone=True)
@@ -149,6 +153,7 @@ class Asker:
             self._setbacks.clear()
             size = asked.until - asked.first
             self._window = max(self._window, grow(size, was_refused=self._was_refused))
+        self.parts += asked.is_planned and asked.until < len(self._entries)
 
     async def recover(self, error: Exception, items: int, *, gained: bool, delivered: int) -> bool:
         """Wait until it is time to ask again behind an answer that ended too early; False if that is never.
@@ -192,21 +197,22 @@ class Asker:
         _wake(self._waking)
 
 
+def is_of_the_entry(error: RemoteError) -> bool:
+    """Whether the error that answers a request for one entry is about that."""
+    return error.status not in _OF_THE_WAY
+
+
 def _wake(waking: asyncio.Future[None] | None) -> None:
     if waking is not None and not waking.done():
         waking.set_result(None)
 
 
-class FaultAnswer:
+class FaultAnswer(EntryAnswer):
     """In place of an entry that was asked for by itself, and refused: an answer that is its error."""
 
-    archive_format = OBJECT
-    member_names: Sequence[str] = ("",)
-    sizes = None
-
     def __init__(self, error: RemoteError) -> None:
+        super().__init__(iterate_source(b""), None)
         self._error = error
-        self.chunks = iterate_source(b"")
 
     def fault(self, _position: int, _member_name: str) -> RemoteError:
         return self._error

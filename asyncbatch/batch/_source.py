@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from ..archive._events import EventStream
+from ..archive._sources import close_source
+from ..codecs._bare import NAMELESS
+from ..codecs._formats import OBJECT
 from ..errors import RemoteError
 
 if TYPE_CHECKING:
@@ -11,9 +15,17 @@ if TYPE_CHECKING:
 
     from ..codecs import ArchiveFormat
     from ..codecs._events import Buffer
+    from ..limits import Limits
     from ._request import BatchRequest
 
-__all__ = ["BatchAnswer", "BatchRefusedError", "BatchSource", "Server"]
+__all__ = [
+    "ArchiveAnswer",
+    "BatchAnswer",
+    "BatchRefusedError",
+    "BatchSource",
+    "EntryAnswer",
+    "Server",
+]
 
 
 class BatchRefusedError(RemoteError):
@@ -21,16 +33,11 @@ class BatchRefusedError(RemoteError):
 
 
 class BatchAnswer(Protocol):
-    """A server's answer to a batch request: an archive on its way."""
+    """A server's answer to a batch request: members on their way."""
 
     @property
     def archive_format(self) -> ArchiveFormat | None:
-        """What the archive is; None to tell by its first bytes."""
-        ...
-
-    @property
-    def chunks(self) -> AsyncIterator[Buffer]:
-        """The archive's bytes. Closed through `aclose`, if it has that method."""
+        """What they come in; None if it is told by its first bytes."""
         ...
 
     @property
@@ -51,6 +58,57 @@ class BatchAnswer(Protocol):
             member_name: What came in its place.
         """
         ...
+
+    def open_stream(self, limits: Limits) -> EventStream:
+        """Begin to read, once. Closing the stream closes the answer."""
+        ...
+
+    async def aclose(self) -> None:
+        """End the transfer, if it was not read at all. May be called again."""
+        ...
+
+
+class ArchiveAnswer:
+    """What is common to answers that are an archive: the base class of most.
+
+    Attributes:
+        chunks: The archive's bytes. Closed through `aclose`, if they have that method.
+        archive_format: What it is; None to tell by its first bytes.
+        sizes: As `BatchAnswer` has them.
+    """
+
+    chunks: AsyncIterator[Buffer]
+    archive_format: ArchiveFormat | None
+    sizes: Sequence[int] | None = None
+
+    def open_stream(self, limits: Limits) -> EventStream:
+        """Begin to read the archive."""
+        return EventStream(self.chunks, self.archive_format, limits=limits, sizes=self.sizes)
+
+    async def aclose(self) -> None:
+        """End the transfer."""
+        await close_source(self.chunks)
+
+
+class EntryAnswer(ArchiveAnswer):
+    """The data of one entry, on its way, as an archive of one member: what `open_entry` returns.
+
+    Attributes:
+        chunks: The data. Closed through `aclose`, if they have that method.
+        size: How many bytes, or None if only the end will tell.
+    """
+
+    archive_format = OBJECT
+    member_names: Sequence[str] = (NAMELESS,)
+
+    def __init__(self, chunks: AsyncIterator[Buffer], size: int | None) -> None:
+        self.chunks = chunks
+        self.size = size
+        self.sizes = None if size is None else [size]
+
+    def fault(self, position: int, member_name: str) -> RemoteError | None:  # noqa: ARG002 - as any answer's
+        """Return None: an error is raised when the data is asked for."""
+        return None
 
 
 class Server(NamedTuple):
@@ -79,6 +137,13 @@ class BatchSource(Protocol):
         """Raise `UsageError` or `UnsupportedFormatError` for a request that the protocol cannot express."""
         ...
 
+    def reach(self, request: BatchRequest, first: int) -> int:
+        """Return the index behind the last entry that one request may ask for which begins at `first`.
+
+        What lies behind is asked for by another request, when that one was answered.
+        """
+        ...
+
     async def open_batch(self, request: BatchRequest) -> BatchAnswer:
         """Send a request, which is not empty, once, and return when the answer begins.
 
@@ -90,12 +155,11 @@ class BatchSource(Protocol):
         """
         ...
 
-    async def open_entry(self, request: BatchRequest) -> BatchAnswer:
+    async def open_entry(self, request: BatchRequest) -> EntryAnswer:
         """Ask for the one entry of a request by itself, outside of any batch, so that its own error is known.
 
         Returns:
-            An answer whose chunks are the object, or the part of it, as a ``bare`` archive. Reading them may
-            raise RemoteError as well.
+            The object, or the part of it. Reading it may raise RemoteError as well.
 
         Raises:
             RemoteError: if the answer is an error: the entry's own, if it is not retryable.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeGuard, cast
 from .._closing import AsyncCloseable
 from ..archive import ArchiveMember
 from ..archive._events import EventStream
-from ..archive._sources import close_source, iterate_source
+from ..archive._sources import iterate_source
 from ..codecs._backends import crc32
 from ..codecs._events import MemberStart, WholeMember
 from ..errors import (
@@ -115,7 +115,7 @@ class BatchStream(AsyncCloseable):
             items=pairing.delivered,
             bytes=pairing.bytes,
             missing=pairing.missing,
-            resumes=max(self._asker.asks - 1, 0),
+            resumes=max(self._asker.asks - self._asker.parts, 0),
             requests=self._asker.requests,
             seconds_to_first_item=None if started is None or first is None else first - started,
             seconds=0.0 if started is None else ended - started,
@@ -145,7 +145,7 @@ class BatchStream(AsyncCloseable):
         if self._stream is not None:
             await self._stream.aclose()
         elif self._asked is not None:  # it came, and will not be read
-            await close_source(self._asked.answer.chunks)
+            await self._asked.answer.aclose()
 
     async def _open(self) -> EventStream:
         """Send the first request."""
@@ -186,10 +186,7 @@ class BatchStream(AsyncCloseable):
         """Make an answer the one that is read."""
         self._asked = asked
         self._pairing.expect(asked)
-        answer = asked.answer
-        self._stream = EventStream(
-            answer.chunks, answer.archive_format, limits=self._limits, sizes=answer.sizes
-        )
+        self._stream = asked.answer.open_stream(self._limits)
         return self._stream
 
     def _check_open(self) -> None:
@@ -341,6 +338,7 @@ class BatchStream(AsyncCloseable):
                 isinstance(error, RemoteError)
                 and self._request.continue_on_err
                 and self._asked
+                and self._asked.alone
                 and not in_item
             ):
                 # An entry's own error may show while it is read by itself.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ._formats import ArchiveFormat
     from ._zip_events import ZipRecord
 
-__all__ = ["CompressedDecoder", "DetectingDecoder", "open_decoder"]
+__all__ = ["CompressedDecoder", "DetectingDecoder", "decompressed", "open_decoder"]
 
 
 def open_decoder(
@@ -51,11 +51,15 @@ def open_decoder(
         container = ZipDecoder(limits=limits, strict=strict, sizes=sizes)
     else:
         container = TarDecoder(limits=limits, strict=strict)
-    return _decompressed(archive_format, container, limits=limits, strict=strict)
+    return decompressed(archive_format, container, limits=limits, strict=strict)
 
 
-def _decompressed(
-    archive_format: ArchiveFormat, container: Decoder, *, limits: Limits, strict: bool
+def decompressed(
+    archive_format: ArchiveFormat,
+    container: Decoder,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    strict: bool = True,
 ) -> Decoder:
     """Put the format's decompressor, if it has one, in front of a container decoder."""
     if archive_format.compression is None:
@@ -134,7 +138,7 @@ class DetectingDecoder:
         if found.compression is None or self._source_name is None:
             return open_decoder(found, limits=limits, strict=strict)
         container = TarOrBareDecoder(self._source_name, limits=limits, strict=strict)
-        return _decompressed(found, container, limits=limits, strict=strict)
+        return decompressed(found, container, limits=limits, strict=strict)
 
     def _raise_again(self) -> None:
         if self._error is not None:

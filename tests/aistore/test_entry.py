@@ -16,7 +16,7 @@ from asyncbatch import (
 )
 from asyncbatch.aistore import Client
 from asyncbatch.archive import ArchiveMember
-from asyncbatch.archive._events import EventStream
+from asyncbatch.limits import DEFAULT_LIMITS
 from asyncbatch.server import running
 
 from ..support.answers import read_members
@@ -181,6 +181,6 @@ async def test_data_that_breaks_off_is_an_error(options: dict[str, Any], *, leng
 async def test_an_answer_that_nobody_reads_is_closed() -> None:
     async with WireServer(reply(200, DATA)) as server, nothing_left_open(), Client(server.url) as client:
         answer = await ask(client, archpath="f", start=1)
-        stream = EventStream(aiter(answer.chunks), answer.archive_format)
+        stream = answer.open_stream(DEFAULT_LIMITS)
         assert not isinstance(stream.current, ArchiveMember)
         await stream.aclose()

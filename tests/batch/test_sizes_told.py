@@ -41,13 +41,13 @@ class Source(FakeSource):
         self.bodies.append(FakeBody(split(archive, 512)))
         answer = FakeAnswer(request, self.bodies[-1], self._form)
         sizes = self._told.pop(0) if self._told else SIZES
-        answer.sizes = sizes[-len(members) :]  # type: ignore[assignment]
+        answer.sizes = sizes[-len(members) :]
         return answer
 
     async def open_entry(self, request: BatchRequest) -> Any:  # noqa: ANN401
         (entry,) = request.entries
         answer = FakeAnswer(request, FakeBody([DATA[entry.name]]), OBJECT)
-        answer.sizes = [len(DATA[entry.name])]  # type: ignore[assignment]
+        answer.sizes = [len(DATA[entry.name])]
         return answer
 
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from asyncbatch.archive._events import EventStream
 from asyncbatch.codecs._events import MemberStart, WholeMember
 from asyncbatch.limits import DEFAULT_LIMITS
 
@@ -68,7 +67,7 @@ async def read_members(
         limits: Bounds for the decoder.
     """
     members = [] if into is None else into
-    stream = EventStream(answer.chunks, answer.archive_format, limits=limits, sizes=answer.sizes)
+    stream = answer.open_stream(limits)
     try:
         more = True
         while more:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import lz4.frame
 
-from asyncbatch.batch import BatchRequest, Server
+from asyncbatch.batch import ArchiveAnswer, BatchRequest, Server
 from asyncbatch.codecs._formats import parse_format
 from asyncbatch.errors import AuthenticationError, BucketNotFoundError, ObjectNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
+    from asyncbatch.batch import EntryAnswer
     from asyncbatch.codecs import ArchiveFormat
     from asyncbatch.errors import RemoteError
 
@@ -73,7 +74,7 @@ class FakeBody:
         self.closed = True
 
 
-class FakeAnswer:
+class FakeAnswer(ArchiveAnswer):
     """An answer whose members are named after their entries, with a prefix for what failed."""
 
     def __init__(self, request: BatchRequest, body: FakeBody, archive_format: ArchiveFormat | None) -> None:
@@ -130,6 +131,9 @@ class FakeSource:
     def check_batch(self, request: BatchRequest) -> None:
         self.checked += 1
 
+    def reach(self, request: BatchRequest, first: int) -> int:
+        return len(request)
+
     async def open_batch(self, request: BatchRequest) -> FakeAnswer:
         self.requests.append(request)
         if self._opening is not None:
@@ -137,7 +141,7 @@ class FakeSource:
         self.bodies.append(FakeBody(self._steps))
         return FakeAnswer(request, self.body, self._format)
 
-    async def open_entry(self, request: BatchRequest) -> FakeAnswer:
+    async def open_entry(self, request: BatchRequest) -> EntryAnswer:
         raise AssertionError(f"nothing was to be asked for alone: {request}")
 
 

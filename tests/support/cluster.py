@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from asyncbatch.batch import BatchRefusedError, Server
-from asyncbatch.codecs._formats import OBJECT, parse_format
+from asyncbatch.batch import ArchiveAnswer, BatchRefusedError, EntryAnswer, Server
+from asyncbatch.codecs._formats import parse_format
 from asyncbatch.errors import ObjectNotFoundError, RemoteError, TransportError
 
 from .batches import FakeBody, split, tar
@@ -53,12 +53,11 @@ def no_answer(error: Exception) -> Fault:
 
 
 @dataclass
-class Answer:
+class Answer(ArchiveAnswer):
     chunks: FakeBody
     archive_format: ArchiveFormat
     entries: Sequence[Entry]
     member_names: list[str]
-    sizes: None = None
 
     def fault(self, position: int, member_name: str) -> RemoteError | None:
         name = self.entries[position].name
@@ -106,6 +105,9 @@ class Cluster:
     def check_batch(self, request: BatchRequest) -> None:
         pass
 
+    def reach(self, request: BatchRequest, first: int) -> int:
+        return len(request)
+
     async def open_batch(self, request: BatchRequest) -> Answer:
         self.asked.append(len(request))
         found = self._find(request)
@@ -115,7 +117,7 @@ class Cluster:
             request, steps, parse_format(self.form), [entry.name for entry in request.entries]
         )
 
-    async def open_entry(self, request: BatchRequest) -> Answer:
+    async def open_entry(self, request: BatchRequest) -> EntryAnswer:
         (entry,) = request.entries
         self.asked_alone.append(entry.name)
         error = next(self._alone, None)
@@ -126,14 +128,17 @@ class Cluster:
         data = self._cut(entry)
         if data is None:
             raise RemoteError(status=416, message="range not satisfiable")
-        return self._answer(request, split(data, self.chunk), OBJECT, ["data"])
+        return EntryAnswer(self._body(split(data, self.chunk)), None)
 
     def _answer(
         self, request: BatchRequest, steps: Iterable[Any], form: ArchiveFormat, names: list[str]
     ) -> Answer:
+        return Answer(self._body(steps), form, request.entries, names)
+
+    def _body(self, steps: Iterable[Any]) -> FakeBody:
         body = FakeBody(steps)
         self.bodies.append(body)
-        return Answer(body, form, request.entries, names)
+        return body
 
     def _find(self, request: BatchRequest) -> list[tuple[str, bytes]]:
         found: list[tuple[str, bytes]] = []
