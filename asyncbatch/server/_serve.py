@@ -1,4 +1,4 @@
-"""Running an application on uvicorn: on a free port if asked, and stopping at once when told."""
+"""Running an application on uvicorn: on a free port if asked, stopping at once when told, with trailers."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ._app import create_app
+from ._trailers import TrailerConnection, Trailers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -29,6 +30,7 @@ _ROUNDS_OF_ACCEPT: Final = 5
 # Seconds. Clients give up idle connections sooner, and so never meet a closed one.
 _KEEP_ALIVE: Final = 75
 _TRANSPORT: Final = "asyncbatch.transport"
+_CONNECTION: Final = "asyncbatch.connection"
 
 
 async def serve(
@@ -109,11 +111,15 @@ def transport_of(scope: Scope) -> asyncio.Transport:
 
 
 class _Protocol(H11Protocol):
-    """A connection that its requests can be asked for: there is no other way to break one off."""
+    """A connection that its requests can be asked for: to break it off, and to send trailers by it.
+
+    All that uvicorn has to do with HTTP/1.1 goes through `conn`, which is of h11.
+    """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self.conn = TrailerConnection()
         super().connection_made(transport)
-        self.app_state = {**self.app_state, _TRANSPORT: transport}
+        self.app_state = {**self.app_state, _TRANSPORT: transport, _CONNECTION: self.conn}
 
 
 class _Server(uvicorn.Server):
@@ -133,7 +139,7 @@ class _Server(uvicorn.Server):
             "server_header": False,
             "timeout_keep_alive": _KEEP_ALIVE,
         }
-        super().__init__(uvicorn.Config(app, **config))
+        super().__init__(uvicorn.Config(Trailers(app, _CONNECTION), **config))
         self.listening = asyncio.Event()
         self.stopping = asyncio.Event()
         self._grace = grace

@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -16,6 +16,7 @@ from anyio.to_thread import run_sync
 
 from asyncbatch.errors import UsageError
 from asyncbatch.server import create_app, running, serve
+from asyncbatch.server._serve import transport_of
 
 from .doubles import connection, until
 
@@ -213,8 +214,7 @@ async def test_no_part_of_an_answer_waits_for_the_receipt_of_another(root: Path)
     app = create_app(root)
 
     async def looking(scope: Scope, receive: Receive, send: Send) -> None:
-        cycle: Any = send
-        accepted = cycle.__self__.transport.get_extra_info("socket")
+        accepted = transport_of(scope).get_extra_info("socket")
         delays.append(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
         await app(scope, receive, send)
 
