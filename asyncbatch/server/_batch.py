@@ -24,12 +24,13 @@ from ..codecs._gzip import GzipCompressor
 from ..codecs._lz4 import Lz4Compressor
 from ._ahead import Ahead, nothing
 from ._alteration import alteration_of
+from ._encode import compressed, encode_member
 from ._errors import ApiError, as_api_error
 from ._getbatch import RangeError, parse_batch
 from ._objects import open_source
 from ._redirect import PROXY_ID, Tickets, is_redirected, redirect
 from ._store import MissingError, NoSuchBucketError, NoSuchObjectError, StoreError
-from ._stream import CHUNK_SIZE, Body, CutError, StreamResponse, read_body, watching
+from ._stream import Body, CutError, StreamResponse, read_body, watching
 from ._target import bucket_of
 
 if TYPE_CHECKING:
@@ -66,7 +67,6 @@ _SURVEYED_PER_HOP: Final = 512
 _logger: Final = logging.getLogger("asyncbatch.server")
 
 if TYPE_CHECKING:
-    Encoder: TypeAlias = TarEncoder | ZipEncoder
     Outcome: TypeAlias = int | str
     """Of an entry: its size, or why it is missing."""
 
@@ -182,7 +182,7 @@ class Batches:
                     except RangeError as error:
                         _logger.info("%s: batch ends early: %s", entry.member, error)
                         break
-                    yield from _encode_member(encoder, entry.member, source, start, length)
+                    yield from encode_member(encoder, entry.member, source, start, length)
         yield encoder.finish()
 
     def _survey(self, batch: Batch, job: str) -> Generator[tuple[Entry, Outcome]]:
@@ -231,7 +231,7 @@ class Batches:
                     start, length = entry.cut(source.size) if source.size >= entry.start else (0, -1)
                     if length != outcome:
                         raise CutError(f"{entry.member} changed its size")
-                    yield from _encode_member(encoder, entry.member, source, start, length)
+                    yield from encode_member(encoder, entry.member, source, start, length)
         yield encoder.finish()
 
     def _allowed(self, batch: Batch) -> float:
@@ -260,34 +260,12 @@ def _part(entry: Entry, size: int) -> tuple[int, int]:
         return 0, 0
 
 
-def _open_encoder(batch: Batch) -> Encoder:
+def _open_encoder(batch: Batch) -> TarEncoder | ZipEncoder:
     return ZipEncoder() if batch.format == ".zip" else TarEncoder()
 
 
-def _encode_member(encoder: Encoder, name: str, source: Source, start: int, length: int) -> Iterator[Buffer]:
-    """Yield a member; in a zip a small one has its CRC in front, where AIStore writes descriptors always."""
-    pieces = source.pieces(start, length)
-    if length <= CHUNK_SIZE:
-        yield encoder.encode(name, b"".join(pieces), mtime=source.mtime)
-        return
-    yield encoder.start(name, length, mtime=source.mtime)
-    for piece in pieces:
-        yield encoder.feed(piece)
-    yield encoder.end()
-
-
 def _compress(pieces: Generator[Buffer], archive: str) -> Generator[Buffer]:
-    if archive not in _COMPRESSORS:
-        return pieces
-    return _compressed(pieces, _COMPRESSORS[archive]())
-
-
-def _compressed(pieces: Generator[Buffer], compressor: Compressor) -> Generator[Buffer]:
-    with closing(pieces):
-        for piece in pieces:
-            if packed := compressor.feed(piece):
-                yield packed
-    yield compressor.finish()
+    return compressed(pieces, _COMPRESSORS[archive]() if archive in _COMPRESSORS else None)
 
 
 def _facts(entry: Entry, outcome: Outcome) -> Facts:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ._shards import Shards
     from ._store import Store, StoredObject, Upload
 
-__all__ = ["Objects", "open_source", "parse_range"]
+__all__ = ["Objects", "open_source", "parse_range", "receive"]
 
 # Each makes another request of the same path: served without it, we would read or overwrite amiss.
 _UNSUPPORTED: Final = (
@@ -82,7 +82,7 @@ class Objects:
             return redirect(request, 307)
         upload = await run_sync(self._store.put_object, bucket, name)
         try:
-            etag = await _receive(request, upload)
+            etag = await receive(request, upload)
         except BaseException:
             with CancelScope(shield=True):
                 await run_sync(upload.abort)
@@ -226,7 +226,7 @@ def _read_and_close(source: Source, start: int, length: int) -> Generator[Buffer
         yield from source.pieces(start, length)
 
 
-async def _receive(request: Request, upload: Upload) -> str:
+async def receive(request: Request, upload: Upload) -> str:
     """Write the request's body, a chunk's worth per hop to a thread, and commit."""
     pending: list[bytes] = []
     size = total = 0
