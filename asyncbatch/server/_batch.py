@@ -30,7 +30,7 @@ from ._getbatch import RangeError, parse_batch
 from ._objects import open_source
 from ._redirect import PROXY_ID, Tickets, is_redirected, redirect
 from ._store import MissingError, NoSuchBucketError, NoSuchObjectError, StoreError
-from ._stream import Body, CutError, StreamResponse, read_body, watching
+from ._stream import CHUNK_SIZE, Body, CutError, StreamResponse, read_body, watching
 from ._target import bucket_of
 
 if TYPE_CHECKING:
