@@ -387,5 +387,6 @@ def _scan(fd: int, path: bytes) -> list[tuple[bytes, ObjectInfo | None]]:
             elif entry.is_file(follow_symlinks=False):
                 with suppress(FileNotFoundError):
                     facts = entry.stat(follow_symlinks=False)
-                    found.append((full, ObjectInfo(os.fsdecode(full), facts.st_size, facts.st_atime)))
+                    info = ObjectInfo(os.fsdecode(full), facts.st_size, facts.st_atime, facts.st_mtime)
+                    found.append((full, info))
     return sorted(found)

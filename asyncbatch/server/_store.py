@@ -77,11 +77,13 @@ class ObjectInfo(NamedTuple):
         name: Without the bucket.
         size: Bytes.
         atime: Last access in seconds since the epoch, or None where that is not known.
+        mtime: Last modification, likewise.
     """
 
     name: str
     size: int
     atime: float | None
+    mtime: float | None = None
 
 
 class Page(NamedTuple):
