@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from io import BytesIO
-from typing import TYPE_CHECKING, Final, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from ..codecs._events import MemberData
 from ..codecs._formats import OBJECT
@@ -15,7 +15,7 @@ from ._pipeline import Pipeline, own
 from ._sources import close_source, iterate_source
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
     from ..codecs._events import Buffer, Decoder, Event, MemberStart, WholeMember
     from ..codecs._formats import ArchiveFormat
@@ -72,6 +72,8 @@ class EventStream:
         events: What is complete and was not taken yet. Iterating over it may raise what the decoder met.
         max_item_size: The limit of that name, for whoever holds a member whole.
         current: Whoever may read the data of the member that is open.
+        gate: Awaited with the stream before anything is read, if it is set: whoever has to see to memory.
+        kept: Bytes that `collect` has so far.
 
     Args:
         chunks: The bytes of the archive. Closed by `aclose` if it has that method.
@@ -93,6 +95,8 @@ class EventStream:
         "_pulling",
         "current",
         "events",
+        "gate",
+        "kept",
         "max_item_size",
     )
 
@@ -122,6 +126,8 @@ class EventStream:
         self._pulling = False
         self.events: Iterator[Event] = iter(())
         self.current: object = None
+        self.gate: Callable[[EventStream], Awaitable[None]] | None = None
+        self.kept = 0
 
     @property
     def directory(self) -> tuple[ZipRecord, ...] | None:
@@ -145,6 +151,8 @@ class EventStream:
             return False
         self._pulling = True
         try:
+            if self.gate is not None:
+                await self.gate(self)
             await self._renew()
         except UsageError:  # of the source itself, and not of a second reader, whom our callers let go on
             await self.aclose()
@@ -208,8 +216,9 @@ class EventStream:
                     if type(event) is not MemberData:
                         return b"".join(parts) if buffer is None else buffer.getvalue()
                     keep(event.data)
-                    if size is None and (held := cast("BytesIO", buffer).tell()) > self.max_item_size:
-                        raise self.item_too_large(start.name, held)
+                    self.kept += len(event.data)
+                    if size is None and self.kept > self.max_item_size:
+                        raise self.item_too_large(start.name, self.kept)
                 if buffer is None or not await self._pass_on(buffer.write):
                     await self.pull()
         except UsageError:  # of a second reader: the first one goes on
@@ -217,6 +226,8 @@ class EventStream:
         except BaseException:  # cancellation too: nobody can go on behind half a member
             await self.aclose()
             raise
+        finally:
+            self.kept = 0
 
     async def _pass_on(self, keep: Callable[[memoryview], object]) -> bool:
         """Hand data of the open member on past the decoder, which saves a copy; False if that cannot be done.
@@ -229,6 +240,8 @@ class EventStream:
         source, decoder = self._passing
         self._pulling = True
         try:
+            if self.gate is not None:
+                await self.gate(self)
             passed = await source.pass_on(keep, decoder.passable)
         except UsageError:  # as in pull()
             await self.aclose()
@@ -236,6 +249,7 @@ class EventStream:
         finally:
             self._pulling = False
         decoder.pass_by(passed)
+        self.kept += passed
         return passed > 0
 
     def item_too_large(self, name: str, size: int) -> LimitExceededError:
