@@ -332,8 +332,8 @@ class SinglesAnswer:
         self._singles.held += more
 
     async def _pause(self, single: _Single, size: int) -> None:
-        """Wait until there is room for bytes of an entry, or it is due and nothing of it waits."""
-        while not self._singles.may_hold(size) and (single is not self._ahead[0] or single.parts):
+        """Wait until there is room for bytes of an entry, or it is due and nothing of it could be taken."""
+        while not self._singles.may_hold(size) and (single is not self._ahead[0] or _is_large(single)):
             paused = asyncio.get_running_loop().create_future()
             self._paused.append(paused)
             await paused
