@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from ..transport import Listing
 from ._auth import login
 from ._bucket import Bucket
 from ._client import Client
-from ._listing import Listing
 from ._object import Object, ObjectBody
 from .wire import ObjectInfo
 

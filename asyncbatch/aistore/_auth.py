@@ -18,9 +18,9 @@ from anyio.to_thread import run_sync
 
 from ..errors import RemoteError, UsageError
 from ..limits import Limits
-from ..transport import DEFAULT_RETRY, DEFAULT_TIMEOUT, public_url
+from ..transport import DEFAULT_RETRY, DEFAULT_TIMEOUT, parse_endpoint, public_url
 from ._environment import open_http_client_of
-from ._http import Connection, parse_endpoint
+from ._http import Connection
 from .wire import bearer, encode_login, parse_login, parse_token
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from ..errors import BucketNotFoundError, FormatError, RemoteError
-from ._listing import Listing
+from ..transport import Listing
 from ._object import Object
 from .wire import WireRequest, bucket_path, bucket_query, encode_action, encode_listing, parse_listing
 

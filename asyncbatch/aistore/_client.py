@@ -10,13 +10,12 @@ from ..batch import DEFAULT_MAX_RESUMES, make_request
 from ..errors import UsageError
 from ..limits import DEFAULT_LIMITS
 from ..loader import BatchLoader
-from ..transport import DEFAULT_RETRY, DEFAULT_TIMEOUT, public_url
+from ..transport import DEFAULT_RETRY, DEFAULT_TIMEOUT, Listing, parse_endpoint, public_url
 from ._auth import find_credentials
 from ._batch import GetBatchSource
 from ._bucket import Bucket
 from ._environment import max_connections_of, open_http_client_of
-from ._http import Connection, parse_endpoint
-from ._listing import Listing
+from ._http import Connection
 from .wire import WireRequest, bucket_path, check_bucket_name, check_text, encode_action, parse_buckets
 
 if TYPE_CHECKING:

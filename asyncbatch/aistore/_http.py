@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import httpx
 
 from ..errors import AuthenticationError, RemoteError, TransportError, UsageError
-from ..transport import Told, parse_retry_after, public_url, read_body, read_start, retried, send
+from ..transport import (
+    Told,
+    is_usable,
+    parse_retry_after,
+    public_url,
+    read_body,
+    read_start,
+    retried,
+    send,
+    shown_url,
+)
 from .wire import parse_error
 
 if TYPE_CHECKING:
@@ -22,7 +31,7 @@ if TYPE_CHECKING:
     from ._auth import Credentials
     from .wire import WireRequest
 
-__all__ = ["Connection", "parse_endpoint"]
+__all__ = ["Connection"]
 
 _T = TypeVar("_T")
 
@@ -35,33 +44,6 @@ _MAX_REDIRECTS: Final = 2
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "PUT"})
 _MAX_ERROR_BODY: Final = 65_536  # bytes; what is behind them says nothing more
 _SHOWN: Final = 100  # characters of what is too long
-# Users and passwords, queries and fragments, also of what is no URL.
-_SECRETS: Final = re.compile(r"^(?P<scheme>\w+://)?.*@|[?#].*", re.DOTALL)
-
-
-def parse_endpoint(endpoint: str | None, variable: str) -> httpx.URL:
-    """Read the URL of a server.
-
-    Args:
-        endpoint: The URL, of which a query counts for nothing; None if there is none.
-        variable: Of the environment, where there could be one, for the error.
-
-    Raises:
-        UsageError: if it is no http or https URL, or missing. It shows neither a password nor a query.
-    """
-    if not endpoint:
-        raise UsageError(f"no endpoint: pass one, such as http://localhost:8080, or set {variable}")
-    shown = _shown(endpoint)
-    try:
-        url = httpx.URL(endpoint)
-        usable = _is_usable(url)
-    except (httpx.InvalidURL, UnicodeError) as error:  # UnicodeError: of a host that only looks like IDNA
-        # The error may quote what is wrong, and that may be half of a password.
-        reason, cause = ("", None) if shown != endpoint else (f": {error}", error)
-        raise UsageError(f"endpoint {shown!r} is no URL{reason}") from cause
-    if not usable:
-        raise UsageError(f"endpoint {shown!r}: it is like http://localhost:8080")
-    return url.copy_with(query=None, fragment=None)
 
 
 class Connection:
@@ -262,11 +244,11 @@ class Connection:
         await read_start(response, _MAX_ERROR_BODY)
         location = response.headers.get("location")
         # What cannot be parsed at all, httpx refused.
-        if location and _is_usable(url := httpx.URL(str(response.url)).join(location)):
+        if location and is_usable(url := httpx.URL(str(response.url)).join(location)):
             return url
         raise RemoteError(
             status=response.status_code,
-            message=f"redirected to {location and _shown(location)!r}, which is no URL to go to",
+            message=f"redirected to {location and shown_url(location)!r}, which is no URL to go to",
             url=public_url(response.url),
         )
 
@@ -287,13 +269,3 @@ class Connection:
             bucket=request.bucket,
             retry_after=parse_retry_after(response.headers.get("retry-after"), now=time.time()),
         )
-
-
-def _shown(url: str) -> str:
-    """Return for people what should be a URL, without what may be secret in it."""
-    return _SECRETS.sub(lambda match: f"{match['scheme'] or ''}…", url)
-
-
-def _is_usable(url: httpx.URL) -> bool:
-    """Whether a request can be sent there: httpx itself finds out too late, and in as many ways as it has."""
-    return url.scheme in {"http", "https"} and bool(url.host) and (url.port is None or 0 < url.port < 65_536)

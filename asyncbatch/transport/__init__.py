@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from ._endpoint import is_usable, parse_endpoint, shown_url
 from ._http import DEFAULT_TIMEOUT, Body, Told, open_http_client, public_url, read_body, read_start, send
+from ._listing import Listing
 from ._proxies import proxy_mounts
 from ._retry import DEFAULT_RETRY, RetryPolicy, parse_retry_after
 from ._retrying import retried
@@ -12,10 +14,13 @@ __all__ = [
     "DEFAULT_RETRY",
     "DEFAULT_TIMEOUT",
     "Body",
+    "Listing",
     "RetryPolicy",
     "StreamingTransport",
     "Told",
+    "is_usable",
     "open_http_client",
+    "parse_endpoint",
     "parse_retry_after",
     "proxy_mounts",
     "public_url",
@@ -23,4 +28,5 @@ __all__ = [
     "read_start",
     "retried",
     "send",
+    "shown_url",
 ]
