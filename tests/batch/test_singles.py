@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +15,9 @@ from asyncbatch.errors import AuthenticationError, RemoteError, TransportError
 from asyncbatch.transport import RetryPolicy
 
 from ..support.batches import FakeObject, request_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
 
 pytestmark = pytest.mark.anyio
 
@@ -222,8 +224,8 @@ def test_no_bound_stops_any_batch(
     sizes: list[int],
     memory: int,
     concurrency: int,
-    sized: bool,
-    batches: int,  # noqa: FBT001
+    sized: bool,  # noqa: FBT001
+    batches: int,
 ) -> None:
     async def main() -> None:
         objects = {str(index): bytes(size) for index, size in enumerate(sizes)}
@@ -272,12 +274,16 @@ async def test_nothing_is_left_of_a_batch_that_is_cancelled(steps: int) -> None:
 
 
 async def test_a_request_that_somebody_cancels_is_no_whole_item() -> None:
-    hang = asyncio.Event()
-    source = Objects({"a": [b"12", hang.wait]})
+    begun, never = asyncio.Event(), asyncio.Event()
+
+    async def hang() -> None:
+        begun.set()
+        await never.wait()
+
+    source = Objects({"a": [b"12", hang]})
     batch = source.batch(["a"])
     reading = asyncio.create_task(batch.read_all())
-    while not source.open:
-        await asyncio.sleep(0)
+    await begun.wait()
     (entry,) = [task for task in asyncio.all_tasks() if task.get_name() == "entry 0"]
     entry.cancel()
     with pytest.raises(IncompleteBatchError):
@@ -299,8 +305,9 @@ async def test_an_answer_that_was_closed_has_ended() -> None:
 
 @pytest.mark.parametrize("bound", ["max_concurrency", "max_memory"])
 def test_bounds_are_at_least_1(bound: str) -> None:
+    bounds: dict[str, Any] = {bound: 0}
     with pytest.raises(UsageError, match=f"{bound}=0"):
-        Objects({}, **{bound: 0})
+        Objects({}, **bounds)
 
 
 async def test_members_are_called_by_their_paths() -> None:
