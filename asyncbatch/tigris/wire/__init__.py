@@ -13,6 +13,7 @@ from ._bundle import (
     MAX_BUNDLE_KEYS,
     PROVIDER,
     BundleCounts,
+    Encoding,
     SkippedKey,
     check_batch,
     compression_of,
@@ -38,15 +39,8 @@ from ._objects import (
     range_header,
 )
 from ._request import WireRequest
-from ._sigv4 import (
-    UNSIGNED_PAYLOAD,
-    Credentials,
-    SignatureError,
-    check_payload,
-    payload_hash,
-    sign,
-    verify,
-)
+from ._sigv4 import UNSIGNED_PAYLOAD, Credentials, payload_hash, sign
+from ._sigv4_verify import SignatureError, check_payload, verify
 from ._xml import Element, parse_xml
 
 __all__ = [
@@ -68,6 +62,7 @@ __all__ = [
     "BundleError",
     "Credentials",
     "Element",
+    "Encoding",
     "ObjectInfo",
     "ObjectPage",
     "SignatureError",
