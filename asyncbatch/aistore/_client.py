@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from ..batch import BatchOptions, BatchRequest, BatchStream, ObjectRef
     from ..limits import Limits
+    from ..loader import LoaderOptions
     from ..transport import RetryPolicy
 
 __all__ = ["Client"]
@@ -162,8 +163,15 @@ class Client(AsyncCloseable):
         made = make_request(request, bucket, options)
         return self.batch_loader().get_batch(made)
 
-    def batch_loader(self) -> BatchLoader:
-        """Return a loader of batches from this cluster."""
+    def batch_loader(self, **options: Unpack[LoaderOptions]) -> BatchLoader:
+        """Return a loader of batches from this cluster.
+
+        Args:
+            **options: Those of `BatchLoader`, such as `max_concurrency` and `max_memory`.
+
+        Raises:
+            UsageError: for options that cannot be meant.
+        """
         return BatchLoader(
-            self._source, limits=self._limits, retry=self._retry, max_resumes=self._max_resumes
+            self._source, limits=self._limits, retry=self._retry, max_resumes=self._max_resumes, **options
         )

@@ -1,7 +1,18 @@
-"""Batches from any source: today one at a time, each read as it arrives."""
+"""Many batches from any source at once: in order, in bounded memory, and as the server can bear it."""
 
 from __future__ import annotations
 
-from ._loader import BatchLoader
+from ._batches import LoadedBatch, LoadedBatches, LoadedItems
+from ._loader import DEFAULT_MAX_CONCURRENCY, DEFAULT_MAX_MEMORY, BatchLoader, LoaderOptions
+from ._statistics import LoaderStatistics
 
-__all__ = ["BatchLoader"]
+__all__ = [
+    "DEFAULT_MAX_CONCURRENCY",
+    "DEFAULT_MAX_MEMORY",
+    "BatchLoader",
+    "LoadedBatch",
+    "LoadedBatches",
+    "LoadedItems",
+    "LoaderOptions",
+    "LoaderStatistics",
+]

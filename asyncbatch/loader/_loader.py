@@ -2,49 +2,213 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Final, Self, TypedDict
 
 from ..batch import DEFAULT_MAX_RESUMES, BatchStream
+from ..errors import UsageError
 from ..limits import DEFAULT_LIMITS
 from ..transport import DEFAULT_RETRY
+from ._batches import LoadedBatches, LoadedItems
+from ._feeder import feed, iterate_requests
+from ._lane import Lane
+from ._line import CLOSED, Line
+from ._scheduler import Scheduler
+from ._sizes import parse_size
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Iterable
+    from types import TracebackType
+
     from ..batch import BatchRequest, BatchSource
     from ..limits import Limits
     from ..transport import RetryPolicy
+    from ._line import Sink
+    from ._statistics import LoaderStatistics
 
-__all__ = ["BatchLoader"]
+__all__ = ["DEFAULT_MAX_CONCURRENCY", "DEFAULT_MAX_MEMORY", "BatchLoader", "LoaderOptions"]
+
+DEFAULT_MAX_CONCURRENCY: Final = 8
+DEFAULT_MAX_MEMORY: Final = "256MiB"
+
+# Seconds that a batch may wait for room. AIStore hangs up on who does not read for 30.
+_STALL: Final = 20.0
+
+
+class LoaderOptions(TypedDict, total=False):
+    """The keyword options of `BatchLoader`, but for those that a client has, for calls that pass them on."""
+
+    max_concurrency: int
+    max_memory: int | str
+    max_pause: float | None
 
 
 class BatchLoader:
-    """Loads batches from a source.
+    """Loads batches from a source: one by `get_batch`, and within its ``async with``, many at once.
+
+    What it holds is bounded by one budget for all batches: items that were not handed out, and what has come
+    of the next ones. The batch that is read has a right to one item more, of whatever size; later ones are
+    read ahead with what is left, and wait where there is none.
+
+    How many batches are received at once adapts to the server: it is halved where that has too much to do
+    (429, 503, timeouts), grows again as batches are answered, and shrinks where more at once do not help.
 
     Args:
-        source: A client, or whatever else batches can be asked of.
+        source: A client's, or whatever else batches can be asked of.
+        max_concurrency: Batches that are received at once, at most.
+        max_memory: Bytes that may be held, or a text such as ``"64MiB"``.
         limits: Bounds on what is accepted.
         retry: When a request that had no answer is sent again.
         max_resumes: How often in a row a batch that broke off is asked for again where that brings nothing.
+        max_pause: Seconds that a batch may wait for room before its transfer is ended, and the rest asked
+            for again when there is room: a server may hang up on who does not read, as AIStore does after 30.
+            None for no end.
+
+    Raises:
+        UsageError: for bounds below 1, and what is no size.
     """
 
     def __init__(
         self,
         source: BatchSource,
         *,
+        max_concurrency: int = DEFAULT_MAX_CONCURRENCY,
+        max_memory: int | str = DEFAULT_MAX_MEMORY,
         limits: Limits = DEFAULT_LIMITS,
         retry: RetryPolicy = DEFAULT_RETRY,
         max_resumes: int = DEFAULT_MAX_RESUMES,
+        max_pause: float | None = _STALL,
     ) -> None:
+        if max_concurrency < 1:
+            raise UsageError(f"max_concurrency={max_concurrency}: it is at least 1")
+        if max_pause is not None and max_pause <= 0:
+            raise UsageError(f"max_pause={max_pause}: it is a number of seconds, or None for no end")
+        self._max_memory = parse_size(max_memory, "max_memory")
+        self._max_concurrency = max_concurrency
         self._source = source
         self._limits = limits
         self._retry = retry
         self._max_resumes = max_resumes
+        self._max_pause = max_pause
+        self._group: asyncio.TaskGroup | None = None
+        self._scheduler: Scheduler | None = None
+        self._lines: list[Line] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    # -- opening and closing ------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        if self._group is not None:
+            raise UsageError("this loader was entered before; make another one")
+        self._scheduler = Scheduler(self._max_memory, self._max_concurrency)
+        self._group = await asyncio.TaskGroup().__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End all transfers and drop what was not read. May be called again."""
+        group, closed, self._closed = self._group, self._closed, True
+        if group is None or closed:
+            return
+        for line in self._lines:
+            line.close()
+        for task in self._tasks:
+            task.cancel()
+        # Whatever the block was left with is none of the group's business, and no task of it ever fails.
+        await group.__aexit__(None, None, None)
+
+    def _entered(self) -> tuple[asyncio.TaskGroup, Scheduler]:
+        if self._group is None or self._scheduler is None:
+            raise UsageError("only get_batch() works without `async with`: enter the loader first")
+        if self._closed:
+            raise UsageError(CLOSED)
+        self._scheduler.check_loop()
+        return self._group, self._scheduler
+
+    # -- batches ------------------------------------------------------------------------------------------
 
     def get_batch(self, request: BatchRequest) -> BatchStream:
         """Return one batch, to be read with ``async with`` and ``async for``.
 
+        It is outside of the budget: nothing is read of it before that is asked for.
+
         Raises:
             UsageError: if the request could never work; nothing is sent then.
         """
+        return self._open_stream(self._source, request)
+
+    def _open_stream(self, source: BatchSource, request: BatchRequest) -> BatchStream:
         return BatchStream(
-            self._source, request, limits=self._limits, retry=self._retry, max_resumes=self._max_resumes
+            source, request, limits=self._limits, retry=self._retry, max_resumes=self._max_resumes
         )
+
+    def get_batches(
+        self, requests: AsyncIterable[BatchRequest] | Iterable[BatchRequest], *, ordered: bool = True
+    ) -> LoadedBatches:
+        """Return an async iterator over the batches of many requests, of which several are received at once.
+
+        Args:
+            requests: Pulled as they can be admitted, and no faster. An async generator is closed in the end.
+            ordered: Whether batches come in the order of their requests; else as they have something to read.
+
+        Raises:
+            UsageError: if the loader was not entered, or was closed, or belongs to another event loop.
+        """
+        group, scheduler = self._entered()
+        line = Line(scheduler, ordered=ordered)
+        self._lines.append(line)
+
+        def send(sink: Sink) -> None:
+            self._send(line, sink)
+
+        feeder = group.create_task(feed(line, iterate_requests(requests), send), name="requests")
+        self._keep(feeder)
+        return LoadedBatches(line, feeder)
+
+    def stream(self, requests: AsyncIterable[BatchRequest] | Iterable[BatchRequest]) -> LoadedItems:
+        """Return an async iterator over the items of many requests, strictly in order.
+
+        Args:
+            requests: As for `get_batches`.
+
+        Raises:
+            UsageError: if the loader was not entered, or was closed, or belongs to another event loop.
+        """
+        return LoadedItems(self.get_batches(requests))
+
+    def statistics(self) -> LoaderStatistics:
+        """Return figures as of now.
+
+        Raises:
+            UsageError: if the loader was not entered.
+        """
+        if self._scheduler is None:
+            raise UsageError("a loader that was not entered has no statistics")
+        return self._scheduler.statistics()
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _send(self, line: Line, sink: Sink) -> None:
+        """Put entries on their way."""
+        group, scheduler = self._group, self._scheduler
+        assert group is not None  # noqa: S101 - for the type checker: it was entered
+        assert scheduler is not None  # noqa: S101
+        delivery = sink.delivery
+        request = delivery.request.with_entries(delivery.entries[sink.first : sink.first + sink.count])
+        lane = Lane(
+            scheduler,
+            self._source,
+            line,
+            [sink],
+            request,
+            open_stream=self._open_stream,
+            stall=self._max_pause,
+        )
+        self._keep(lane.begin(group))

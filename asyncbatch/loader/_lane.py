@@ -1,0 +1,258 @@
+"""One batch request on its way in, read ahead of its readers as far as there is room."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ..errors import IncompleteBatchError, UsageError
+from ._budget import ITEM_COST
+from ._gate import GatedSource
+from ._line import CLOSED
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Sequence
+
+    from ..archive._events import EventStream
+    from ..batch import BatchRequest, BatchSource, BatchStream
+    from ..errors import RemoteError, TransportError
+    from ._line import Line, Sink
+    from ._scheduler import Scheduler
+
+__all__ = ["Lane", "PausedError"]
+
+_NOTHING: Final = (0, 0, 0)
+
+
+class PausedError(Exception):
+    """Nobody read for so long that the server may hang up: we do, and ask for the rest when there is room."""
+
+
+class Lane:
+    """Fills the sinks of one request, or of several that are asked for as one.
+
+    Args:
+        scheduler: Admits it.
+        source: What is asked.
+        line: Whose sinks these are.
+        sinks: What is to be filled, in order.
+        request: For the entries of all the sinks.
+        open_stream: Makes a batch of a source and a request.
+        stall: Seconds after which a pause is too long for the server; None for never.
+    """
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        source: BatchSource,
+        line: Line,
+        sinks: Sequence[Sink],
+        request: BatchRequest,
+        *,
+        open_stream: Callable[[BatchSource, BatchRequest], BatchStream],
+        stall: float | None,
+    ) -> None:
+        self._scheduler = scheduler
+        self._source = GatedSource(source, self)
+        self._line = line
+        self._sinks = list(sinks)
+        self._request = request
+        self._open_stream = open_stream
+        self._stall = stall
+        self._at = 0  # of the sinks, which one is filled
+        self._delivered = 0  # entries that were answered, in the streams before this one
+        self._stream: BatchStream | None = None
+        self._kept = 0  # bytes of the item that is being received
+        self._counted = _NOTHING  # items, bytes and missing ones of this stream that were counted
+        self._efforts = _NOTHING  # requests, retries and resumes of the streams before
+        self._has_left = False
+        self.task: asyncio.Task[None] | None = None
+        for sink in self._sinks:
+            sink.lane = self
+
+    # -- what others ask ----------------------------------------------------------------------------------
+
+    @property
+    def is_head(self) -> bool:
+        """Whether it fills what a reader wants next."""
+        return self._line.is_head(self)
+
+    @property
+    def has_ready(self) -> bool:
+        """Whether the reader has something to take."""
+        return self._at < len(self._sinks) and bool(self._sinks[self._at].ready)
+
+    @property
+    def efforts(self) -> tuple[int, int, int]:
+        """How many requests were sent, how many of them again, and how often for the rest of a batch."""
+        requests, retries, resumes = self._efforts
+        if self._stream is None:
+            return self._efforts
+        stats = self._stream.stats
+        again = max(stats.requests - stats.resumes - 1, 0)
+        return requests + stats.requests, retries + again, resumes + stats.resumes
+
+    def drop(self) -> None:
+        """Hear that a sink was dropped: end, if it was the last that anybody wanted."""
+        if self.task is not None and all(sink.dropped or sink.ended for sink in self._sinks):
+            self.task.cancel()
+
+    # -- receiving ----------------------------------------------------------------------------------------
+
+    def begin(self, group: asyncio.TaskGroup) -> asyncio.Task[None]:
+        """Begin to fill the sinks, in a task of a group."""
+        self._scheduler.begun(self)
+        self.task = group.create_task(self._run(), name=f"batch of {len(self._request)} entries")
+        self.task.add_done_callback(self._end)
+        return self.task
+
+    async def _run(self) -> None:
+        """Fill the sinks. What goes wrong is theirs, and not the task's."""
+        try:
+            while self._at < len(self._sinks):
+                await self._fill()
+        finally:
+            self._leave()
+
+    async def _fill(self) -> None:
+        try:
+            await self._receive()
+        except PausedError:
+            requests, retries, resumes = self._efforts
+            self._efforts = requests, retries, resumes + 1
+            await self._scheduler.pause(self, None)
+        except Exception as error:  # noqa: BLE001 - it is raised where the batch is consumed
+            self._fail(error)
+        else:
+            self._end_sink()
+            self._scheduler.concurrency.answered()
+
+    def _end(self, _task: asyncio.Task[None]) -> None:
+        """End what was not filled, also of a task that was cancelled before its first step."""
+        self._leave()
+        while self._at < len(self._sinks):
+            self._end_sink(UsageError(CLOSED))
+
+    def _leave(self) -> None:
+        if not self._has_left:
+            self._has_left = True
+            self._scheduler.left(self)
+
+    async def _receive(self) -> None:
+        """Read an answer to what was not delivered, to its end."""
+        request = self._request
+        if self._delivered:
+            request = request.with_entries(request.entries[self._delivered :])
+        stream = self._stream = self._open_stream(self._source, request)
+        self._counted = _NOTHING
+        try:
+            sink = self._sinks[self._at]
+            if len(self._sinks) == 1 and not self._delivered and not sink.first:
+                # The hot path: an item costs no more than the iteration itself.
+                append = sink.ready.append
+                async for item in stream:
+                    append(item)
+                    if sink.is_waited_for:
+                        sink.wake()
+            else:
+                await self._distribute(stream)
+        finally:
+            await stream.aclose()
+            self._settle(0)
+            self._efforts = self.efforts
+            self._delivered += stream.stats.items
+            self._stream = None
+
+    async def _distribute(self, stream: BatchStream) -> None:
+        """Read a stream, and put its items into the sinks, one after the other."""
+        sink = self._sinks[self._at]
+        index = sink.first + sink.arrived
+        async for item in stream:
+            item.metadata.index = index
+            index += 1
+            if not sink.dropped:
+                sink.ready.append(item)
+                if sink.is_waited_for:
+                    sink.wake()
+            if index == sink.first + sink.count and self._at + 1 < len(self._sinks):
+                self._settle(self._kept)
+                self._end_sink()
+                sink = self._sinks[self._at]
+                index = sink.first
+
+    def _end_sink(self, error: Exception | None = None) -> None:
+        sink = self._sinks[self._at]
+        self._at += 1
+        sink.end(error)
+
+    def _fail(self, error: Exception) -> None:
+        """End a sink with an error. The others are asked for without it."""
+        sink = self._sinks[self._at]
+        if isinstance(error, IncompleteBatchError):
+            error = _moved(error, sink)
+        self._delivered = sum(sink.count for sink in self._sinks[: self._at + 1])
+        self._end_sink(error)
+
+    # -- the gate -----------------------------------------------------------------------------------------
+
+    async def before_request(self) -> float:
+        """Wait until the server is to be asked."""
+        return await self._scheduler.before_request()
+
+    def failed(self, error: RemoteError | TransportError, asked_at: float) -> None:
+        """Take down that there was no answer."""
+        self._scheduler.failed(error, asked_at)
+
+    async def before_pull(self, stream: EventStream) -> None:
+        """Count what has come, and wait until there is room for more.
+
+        Raises:
+            PausedError: if that took so long that the server may hang up.
+        """
+        scheduler = self._scheduler
+        self._settle(stream.kept)
+        budget = scheduler.budget
+        if budget.held < budget.ahead or self._is_complete:
+            return
+        while not budget.admits(is_head=self.is_head, has_ready=self.has_ready):
+            if not await scheduler.pause(self, self._stall):
+                assert self._stream is not None  # noqa: S101 - for the type checker: it is what is read
+                await self._stream.aclose()
+                raise PausedError
+
+    @property
+    def _is_complete(self) -> bool:
+        """Whether every entry was answered: then there is nothing to come but the archive's end."""
+        return self._delivered + self._counted[0] == len(self._request)
+
+    def _settle(self, kept: int) -> None:
+        """Count what the stream has brought since the last time.
+
+        Args:
+            kept: Bytes that it has of the next item.
+        """
+        assert self._stream is not None  # noqa: S101 - for the type checker: there is one as long as it is read
+        stats = self._stream.stats
+        items, size, missing = self._counted
+        self._counted = stats.items, stats.bytes, stats.missing
+        items, size, missing = stats.items - items, stats.bytes - size, stats.missing - missing
+        more = kept - self._kept
+        self._kept = kept
+        if items:
+            sink = self._sinks[self._at]
+            sink.count_in(items, size, missing)
+            if not sink.dropped:
+                sink.held += items * ITEM_COST + size
+                more += items * ITEM_COST + size
+        self._scheduler.received(more)
+
+
+def _moved(error: IncompleteBatchError, sink: Sink) -> IncompleteBatchError:
+    """Make the error of a part that of the whole batch."""
+    entries, delivered = sink.delivery.entries, sink.first + sink.arrived
+    if error.delivered == delivered and len(error.missing) == len(entries) - delivered:
+        return error
+    reason = str(error).rpartition("; ")[0]
+    moved = IncompleteBatchError(reason, delivered=delivered, missing=entries[delivered:])
+    moved.__cause__ = error.__cause__
+    return moved
