@@ -74,13 +74,20 @@ def build(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """All tests, or those that are named: ``nox -s tests-3.12 -- tests/codecs``.
 
-    On the oldest Python, all of them have to take every branch, and the benchmarks have to run. Nothing in
-    the code depends on the version, and watching it take the branches doubles the time.
+    On the oldest Python, they have to take every branch, and the benchmarks have to run; on the newest, the
+    sweeps do, too. Nothing in the code depends on the version, and watching it take the branches doubles the
+    time.
     """
     install_groups(session, "test")
     session.install("-e", ".[all]")
-    options = ["--cov"] if session.python == PYTHONS[0] else ["--ignore=tests/test_benchmarks.py"]
-    session.run("pytest", *(session.posargs or ["--numprocesses=auto", "--dist=worksteal", *options]))
+    options = ["--numprocesses=auto", "--dist=worksteal"]
+    if session.python == PYTHONS[0]:
+        options.append("--cov")
+    else:
+        options.append("--ignore=tests/test_benchmarks.py")
+    if session.python != PYTHONS[-1]:
+        options += ["-m", "not sweep"]
+    session.run("pytest", *(session.posargs or options))
 
 
 @nox.session

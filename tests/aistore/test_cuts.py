@@ -21,6 +21,7 @@ def structural(body: bytes, *, first: int = 20) -> set[int]:
     return {place for place in places if 0 <= place < len(body)} | {0, 1, len(body) - 1}
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize(("form", "streaming", "end", "chunk"), CASES)
 def test_a_cut_is_not_seen(form: str, streaming: bool, end: str, chunk: int) -> None:  # noqa: FBT001
     body, _ = answer(form, streaming, 0)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from asyncbatch import BatchItem
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.sweep]
 
 ENTRIES = 50
 AT_ONCE = RetryPolicy(base_delay=0)

@@ -152,6 +152,7 @@ async def test_an_answer_may_arrive_in_any_pieces(form: str, tmp_path: Path) -> 
         assert await read(request, content_type, some) == whole
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("end", ["clean", "reset"])
 async def test_an_answer_that_is_cut_anywhere_is_whole_or_broken_off(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from asyncbatch.batch import BatchStream
     from asyncbatch.testing import Fault
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.sweep]
 
 SEEDS = 1000
 ENTRIES = 50

@@ -68,6 +68,7 @@ async def read_members(batch: BatchStream) -> dict[str, bytes]:
 # -- whatever cuts an answer -------------------------------------------------------------------------------
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("clean", [False, True], ids=["lost", "clean end"])
 @pytest.mark.parametrize("reader", [read, read_members])
 @pytest.mark.parametrize("size", [700, 1 << 20])
