@@ -148,10 +148,15 @@ def _parse_authorization(value: str) -> _Authorization:
     algorithm, _, rest = value.partition(" ")
     if algorithm != ALGORITHM:
         raise SignatureError("AuthorizationHeaderMalformed", f"the only mechanism is {ALGORITHM}")
-    parts = dict(part.strip().partition("=")[::2] for part in rest.split(","))
-    credential = _CREDENTIAL.fullmatch(parts.get("Credential", ""))
-    names = parts.get("SignedHeaders", "").split(";")
-    signature = parts.get("Signature", "")
+    parts = [part.strip().partition("=") for part in rest.split(",")]
+    if sorted(name for name, _, _ in parts) != ["Credential", "Signature", "SignedHeaders"]:
+        raise SignatureError(
+            "AuthorizationHeaderMalformed", "its components are Credential, SignedHeaders and Signature"
+        )
+    values = {name: value for name, _, value in parts}
+    credential = _CREDENTIAL.fullmatch(values["Credential"])
+    names = values["SignedHeaders"].split(";")
+    signature = values["Signature"]
     if credential is None:
         raise SignatureError(
             "AuthorizationHeaderMalformed", "Credential is not like KEY/YYYYMMDD/REGION/SERVICE/aws4_request"
