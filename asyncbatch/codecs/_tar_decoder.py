@@ -174,6 +174,11 @@ class TarDecoder:
         self._open -= size
         self._fed += size
 
+    @property
+    def at_end(self) -> bool:
+        """Whether the zero blocks that end the archive have come: no member is behind them."""
+        return self._zero_blocks == 2
+
     def feed_eof(self) -> None:
         """Say that the input has ended. What was not iterated over yet stays there.
 

@@ -193,6 +193,14 @@ def test_damaged_deflate_is_cut(shards: Shards, root: Path) -> None:
         list(source.pieces(0, source.size))
 
 
+@pytest.mark.parametrize("name", ["s.zip", "deflated.zip"])
+def test_a_zip_that_becomes_shorter_is_cut(shards: Shards, root: Path, name: str) -> None:
+    with _open(shards, root, name, "dir/large") as source:
+        os.truncate(root / "b" / name, 100_000)
+        with pytest.raises(CutError):
+            list(source.pieces(0, source.size))
+
+
 def test_damage_behind_the_beginning_of_a_file_is_cut(shards: Shards, root: Path) -> None:
     data = SHARDS["s.tgz"][:400_000]
     with _open(shards, root, "s.tgz", "dir/large", data) as source, pytest.raises(CutError, match="gzip"):
@@ -223,7 +231,7 @@ def test_hostile_headers_are_not_obeyed(shards: Shards, root: Path) -> None:
     os.truncate(path, (3 << 30) + 2048)
     with (
         FolderStore(root).open_object("b", "s.tar") as stored,
-        pytest.raises(ShardError, match="at most 1048576"),
+        pytest.raises(ShardError, match="max_header_size=1048576"),
     ):
         shards.open(stored, "b", "s.tar", "x")
 
@@ -265,8 +273,8 @@ def test_sizes_that_lead_back(shards: Shards, root: Path, data: bytes) -> None:
 def test_long_names_without_end(shards: Shards, root: Path) -> None:
     info = tarfile.TarInfo("././@LongLink")
     info.type, info.size = tarfile.GNUTYPE_LONGNAME, 2
-    data = (info.tobuf(tarfile.GNU_FORMAT) + b"n\0".ljust(512, b"\0")) * 2000
-    with pytest.raises(ShardError, match="RecursionError"):
+    data = (info.tobuf(tarfile.GNU_FORMAT) + b"n\0".ljust(512, b"\0")) * 2100
+    with pytest.raises(ShardError, match="max_header_size=1048576"):
         _open(shards, root, "s.tar", "x", data + _tar())
 
 
@@ -286,11 +294,11 @@ def _read(store: WatchedStore, shards: Shards, name: str) -> int:
 
 def test_an_index_is_learnt_once_for_each_version(root: Path) -> None:
     store, shards = _counting(root, ["s.tar"]), Shards()
-    assert _read(store, shards, "s.tar") > 10
+    assert _read(store, shards, "s.tar") == 1
     assert _read(store, shards, "s.tar") == 0
     (root / "b" / "s.tar").write_bytes(_tar({f"f{n}": b"yy" for n in range(10)}))
     os.utime(root / "b" / "s.tar", (1, 1))
-    assert _read(store, shards, "s.tar") > 10
+    assert _read(store, shards, "s.tar") == 1
 
 
 def test_the_oldest_indexes_are_forgotten(root: Path) -> None:
