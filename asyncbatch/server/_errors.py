@@ -20,6 +20,8 @@ from ._store import (
     NoSuchObjectError,
     ShardError,
     StoreError,
+    UnsupportedError,
+    UpstreamError,
 )
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ _STORE_ERRORS: Final[Mapping[type[StoreError], tuple[int, str]]] = {
     NoSuchBucketError: (404, "ErrBckNotFound"),
     NoSuchObjectError: (404, "ErrNotFound"),
     ShardError: (400, ""),
+    UnsupportedError: (501, ""),
+    UpstreamError: (502, ""),
 }
 _SYSTEM_ERRORS: Final = {
     errno.EACCES: 403,

@@ -27,7 +27,9 @@ __all__ = [
     "Store",
     "StoreError",
     "StoredObject",
+    "UnsupportedError",
     "Upload",
+    "UpstreamError",
 ]
 
 
@@ -68,6 +70,14 @@ class NoSuchObjectError(MissingError):
 
 class ShardError(StoreError):
     """An object that cannot be read as the archive that its name says it is."""
+
+
+class UnsupportedError(StoreError):
+    """What such a store cannot do."""
+
+
+class UpstreamError(StoreError):
+    """The store refuses the server's own requests, fails, or cannot be reached: not the client's fault."""
 
 
 class ObjectInfo(NamedTuple):
