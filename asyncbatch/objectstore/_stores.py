@@ -74,6 +74,7 @@ class Stores:
         provider: The scheme, with ``"http"`` for https too.
         default_bucket: The bucket that the URL names, or None.
         has_folders: Whether buckets are folders, and not stores of their own.
+        made: Buckets that were created where a folder is no more than the names of what is in it.
 
     Raises:
         UsageError: if there is no such scheme, no obstore, or it does not take the settings.
@@ -81,6 +82,7 @@ class Stores:
 
     def __init__(self, target: str | ObjectStore, **config: Any) -> None:  # noqa: ANN401 - obstore's
         self.default_bucket: str | None = None
+        self.made: set[str] = set()
         self._prefix = ""  # of all paths in the default bucket, or of all buckets that are folders
         self._config = config
         self._stores: dict[str, ObjectStore] = {}

@@ -1,0 +1,177 @@
+"""The data of an object, or of a range of it: asked for by one GET, and checked to be that.
+
+What is small comes in one piece, which costs least by far. What is large comes as a stream; but a file in
+pieces of our own, each of which is asked for on the condition that it is still the same: where a file is cut
+short meanwhile, obstore's stream would never end.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from ..errors import AsyncBatchError, RemoteError, TransportError
+from ._buckets import has_bucket
+from ._errors import cause_of, explain, is_of_obstore, no_such_range
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from ._stores import Stores
+
+__all__ = ["Download", "open_data", "translated"]
+
+# Bytes that come at once, and of a piece of what comes in many.
+_SMALL: Final = 1 << 20
+_PIECE: Final = 1 << 20
+
+
+class Download:
+    """The data of an object on its way: an async iterator of chunks.
+
+    Attributes:
+        meta: What obstore tells of the object, in `meta` of its result.
+        size: Bytes of the data.
+
+    Raises (while iterating):
+        RemoteError, TransportError: as the store and the network have it; `TransportError` too if less data
+            comes than was announced, or the object changes meanwhile.
+    """
+
+    def __init__(self, stores: Stores, result: Any, *, url: str, bucket: str, name: str) -> None:  # noqa: ANN401
+        self._url = url
+        self._about = bucket, name
+        self.meta = result.meta
+        start, end = result.range
+        self.size: int = end - start
+        self._left = self.size
+        self._closed = False
+        self._result = result
+        self._chunks: AsyncIterator[bytes] | None = None
+        if self.size > _SMALL:
+            if stores.provider == "file":
+                self._chunks = _Pieces(stores, bucket, name, start, end, self.meta["e_tag"])
+            else:
+                self._chunks = aiter(result.stream(min_chunk_size=_PIECE))
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._left:
+            raise StopAsyncIteration
+        try:
+            if self._chunks is None:
+                chunk = bytes(await self._result.bytes_async())
+            else:
+                chunk = await anext(self._chunks, b"")
+        except Exception as error:
+            if not is_of_obstore(error):
+                raise
+            raise self._explain(error) from cause_of(error)
+        if self._closed:  # meanwhile
+            raise TransportError(f"{self._url}: closed while it was read", retryable=False)
+        self._left -= len(chunk)
+        if self._left < 0 or not chunk or (self._chunks is None and self._left):
+            message = f"{self._url}: {self.size} bytes were announced, and {self.size - self._left} came"
+            raise TransportError(message, retryable=True)
+        return chunk
+
+    def _explain(self, error: Exception) -> AsyncBatchError:
+        meant = explain(error, self._url, bucket=self._about[0], name=self._about[1])
+        if isinstance(meant, RemoteError) and meant.status in {404, 412, 416}:  # it was there before
+            return TransportError(f"{self._url}: the object changed while it was read", retryable=True)
+        return meant
+
+    async def aclose(self) -> None:
+        """Read no more. May be called again."""
+        self._closed = True
+        self._chunks = self._result = None
+
+
+class _Pieces:
+    """A file, or a range of it, in pieces that are all of the same version of it."""
+
+    def __init__(self, stores: Stores, bucket: str, name: str, start: int, end: int, version: str) -> None:
+        self._place = stores.locate(bucket, name)
+        self._at = start
+        self._end = end
+        self._version = version
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        store: Any
+        store, path = self._place
+        end = min(self._at + _PIECE, self._end)
+        options = {"range": (self._at, end), "if_match": self._version}
+        result = await store.get_async(path, options=options)
+        piece = bytes(await result.bytes_async())
+        self._at = end
+        return piece
+
+
+async def open_data(
+    stores: Stores,
+    bucket: str,
+    name: str,
+    start: int = 0,
+    length: int | None = None,
+    *,
+    clip: bool = False,
+    version: str | None = None,
+) -> Download:
+    """Ask for an object or a range of it, once.
+
+    Args:
+        stores: Where it is.
+        bucket: The bucket.
+        name: The object.
+        start: First byte wanted.
+        length: Bytes wanted, at least 1; None for all from `start`.
+        clip: Whether the object may end before the range does.
+        version: The entity tag that it is to have, or None for any.
+
+    Raises:
+        ObjectNotFoundError, BucketNotFoundError: if there is no such object or bucket.
+        RemoteError: with status 416 if the range is not in the object, with 412 if it is another version; or
+            as the store has it.
+        TransportError: if there is no answer.
+        UsageError: for names that cannot be asked for.
+    """
+    store: Any
+    store, path = stores.locate(bucket, name)
+    options: dict[str, Any] = {}
+    if length is not None:
+        options["range"] = start, start + length
+    elif start:
+        options["range"] = {"offset": start}
+    if version is not None:
+        options["if_match"] = version
+    try:
+        result = await store.get_async(path, options=options or None)
+    except Exception as error:
+        if not is_of_obstore(error):
+            raise
+        raise await translated(error, stores, bucket, name) from cause_of(error)
+    data = Download(stores, result, url=f"{stores.provider}://{bucket}/{name}", bucket=bucket, name=name)
+    if length is not None and data.size != length and not clip:
+        raise no_such_range(data._url, start, length, start + data.size)  # noqa: SLF001 - of this module
+    return data
+
+
+async def translated(
+    error: Exception, stores: Stores, bucket: str, name: str | None = None
+) -> AsyncBatchError:
+    """Return an error of this library for one of obstore.
+
+    Where something is missing, it asks whether that is the bucket: folders do not tell, nor does a HEAD.
+    """
+    url = f"{stores.provider}://{bucket}" + ("" if name is None else f"/{name}")
+    meant = explain(error, url, bucket=bucket, name=name)
+    if isinstance(meant, RemoteError) and meant.status == 404 and not meant.code and name is not None:
+        with suppress(AsyncBatchError):  # such as that buckets may not be listed
+            if not await has_bucket(stores, bucket):
+                return explain(error, url, bucket=bucket)
+    return meant
