@@ -12,51 +12,101 @@ from starlette.routing import Route
 
 from ._batch import Batches
 from ._buckets import Buckets
+from ._bundle import Bundles
 from ._cluster import Cluster
-from ._errors import HANDLERS
-from ._folder import FolderStore
+from ._errors import HANDLERS, ApiError
 from ._objects import Objects
+from ._root import open_root
+from ._s3 import S3
+from ._s3_buckets import S3Buckets
 from ._shards import Shards
+from ._signed import Signatures
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Awaitable, Callable
 
+    from obstore.store import ObjectStore
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from ._signed import KnownCredentials
     from ._store import Store
 
 __all__ = ["create_app", "serve_store"]
 
 
 def create_app(
-    root: str | os.PathLike[str], *, redirect: bool = True, max_soft_errors: int | None = None
+    root: str | os.PathLike[str] | ObjectStore,
+    *,
+    redirect: bool = True,
+    max_soft_errors: int | None = None,
+    credentials: KnownCredentials | None = None,
 ) -> Starlette:
-    """Return an ASGI application that serves the folders of `root` as an AIStore's buckets.
+    """Return an ASGI application that serves the folders of `root`, or any object store, as an AIStore.
 
-    It speaks GetBatch and as much of the object API as the official SDK needs, to whoever can reach it: there
-    is no authentication. Nothing outside of `root` is ever read or written, links are not followed.
+    Below ``/v1/`` it speaks GetBatch and as much of the object API as the official SDK needs. Everywhere else
+    it speaks Tigris's Bundle API and as much of S3's as putting, getting, listing and deleting objects needs,
+    with the bucket first in the path. A bucket called ``v1`` is thus out of S3's reach.
+
+    Without credentials it serves whoever can reach it. Nothing outside of `root` is ever read or written,
+    links are not followed.
 
     Args:
-        root: A folder; its sub-folders are the buckets, the files in them the objects.
+        root: A folder, or its ``file:///`` URL: its sub-folders are the buckets, the files in them objects.
+            Or an object store behind this server, which needs the extra ``stores``: ``s3://bucket/prefix``,
+            ``s3://`` for all buckets that its credentials can reach, ``gs://``, ``az://``, ``https://``,
+            ``memory:///``, or a store of obstore. Its settings are those of obstore's environment variables.
         redirect: Whether requests for objects and batches are first redirected, as AIStore's proxies do.
         max_soft_errors: End a batch after that many missing entries, as AIStore does after 8. None: never.
+        credentials: Serve only what is signed with these (Signature Version 4), or with those that a function
+            returns for an access key: it returns None for one that it does not know, is called in the event
+            loop, and may raise a `SignatureError`. All that is below ``/v1/``, which AIStore's clients do not
+            sign, is then refused with 401, but for ``/v1/health``.
 
     Raises:
-        UsageError: if `root` is not a folder.
+        UsageError: if `root` is no folder and no such URL, or obstore is not installed.
     """
-    return serve_store(FolderStore(root), redirect=redirect, max_soft_errors=max_soft_errors)
+    return serve_store(
+        open_root(root), redirect=redirect, max_soft_errors=max_soft_errors, credentials=credentials
+    )
 
 
-def serve_store(store: Store, *, redirect: bool = True, max_soft_errors: int | None = None) -> Starlette:
+def serve_store(
+    store: Store,
+    *,
+    redirect: bool = True,
+    max_soft_errors: int | None = None,
+    credentials: KnownCredentials | None = None,
+) -> Starlette:
     """Return the application over any store."""
+    cluster = Cluster()
+    routes = [Route("/v1/health", _Resource(GET=cluster.health))]
+    if credentials is None:
+        routes += _aistore(store, cluster, redirect=redirect, max_soft_errors=max_soft_errors)
+        elsewhere = _Refusal(404, "")
+    else:
+        elsewhere = _Refusal(401, "this server serves signed requests only: those of S3 and of Tigris")
+    routes += [Route(path, elsewhere) for path in ("/v1", "/v1/", "/v1/{rest:object_name}")]
+    routes += _s3(store, Signatures(credentials))
+    app = Starlette(routes=routes, exception_handlers=dict(HANDLERS))
+    # A slash at the end belongs to the name.
+    app.router.redirect_slashes = False
+    return app
+
+
+def _s3(store: Store, signatures: Signatures) -> list[Route]:
+    """Return the routes of S3, which is everywhere else."""
+    s3 = S3(store, signatures, S3Buckets(store, signatures), Bundles(store, signatures))
+    return [Route(path, s3) for path in ("/", "/{bucket}", "/{bucket}/", "/{bucket}/{name:object_name}")]
+
+
+def _aistore(store: Store, cluster: Cluster, *, redirect: bool, max_soft_errors: int | None) -> list[Route]:
+    """Return the routes of AIStore."""
     shards = Shards()
     objects = Objects(store, shards, redirects=redirect)
     buckets = Buckets(store)
     batches = Batches(store, shards, redirects=redirect, max_soft_errors=max_soft_errors)
-    cluster = Cluster()
-    routes = [
-        Route("/v1/health", _Resource(GET=cluster.health)),
+    return [
         Route("/v1/daemon", _Resource(GET=cluster.daemon)),
         Route("/v1/ml/moss", _Resource(GET=batches.ask)),
         Route("/v1/ml/moss/{bucket}", _Resource(GET=batches.ask)),
@@ -73,10 +123,6 @@ def serve_store(store: Store, *, redirect: bool = True, max_soft_errors: int | N
             _Resource(GET=objects.get, HEAD=objects.head, PUT=objects.put, DELETE=objects.delete),
         ),
     ]
-    app = Starlette(routes=routes, exception_handlers=dict(HANDLERS))
-    # A slash at the end belongs to the name.
-    app.router.redirect_slashes = False
-    return app
 
 
 class _ObjectName(Convertor[str]):
@@ -106,3 +152,14 @@ class _Resource:
         else:
             answer = await handler(Request(scope, receive))
         await answer(scope, receive, send)
+
+
+class _Refusal:
+    """An ASGI application that answers every request with the same error, as one of AIStore's."""
+
+    def __init__(self, status: int, message: str) -> None:
+        self._facts = status, message
+
+    async def __call__(self, scope: Scope, _receive: Receive, _send: Send) -> None:
+        status, message = self._facts
+        raise ApiError(status, message or f"invalid URL path {scope['path']!r}")

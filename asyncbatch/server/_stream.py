@@ -19,17 +19,20 @@ from anyio.to_thread import run_sync
 from ._errors import ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Generator, Mapping
+    from collections.abc import AsyncIterator, Callable, Generator, Mapping
 
     from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
 
     from ..codecs._events import Buffer
 
-__all__ = ["CHUNK_SIZE", "Body", "CutError", "StreamResponse", "read_body", "watching"]
+__all__ = ["CHUNK_SIZE", "TRAILERS", "Body", "CutError", "StreamResponse", "read_body", "watching"]
 
 CHUNK_SIZE: Final = 262_144
 """Bytes at which a chunk of a body is sent."""
+
+TRAILERS: Final = "http.response.trailers"
+"""What ASGI calls trailers: the extension of its scope, and the type of the messages."""
 
 _logger: Final = logging.getLogger("asyncbatch.server")
 
@@ -100,27 +103,43 @@ class StreamResponse:
     Args:
         body: Closed in the end, however it ends.
         first: What was taken from `body` already.
+        trailers: Returns what follows the body, where the server can send it; asked in the beginning for the
+            names, and again in the end.
     """
 
     def __init__(
-        self, body: Body, *, headers: Mapping[str, str], status: int = 200, first: bytes = b""
+        self,
+        body: Body,
+        *,
+        headers: Mapping[str, str],
+        status: int = 200,
+        first: bytes = b"",
+        trailers: Callable[[], Mapping[str, str]] | None = None,
     ) -> None:
-        self._head = {
-            "type": "http.response.start",
-            "status": status,
-            "headers": [
-                (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()
-            ],
-        }
+        self._status = status
+        self._headers = headers
         self._body = body
         self._first = first
+        self._trailers = trailers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it, as far as the client takes it."""
+        headers = dict(self._headers)
+        if TRAILERS not in (scope.get("extensions") or {}):
+            self._trailers = None
+        elif self._trailers is not None:
+            headers["Trailer"] = ", ".join(self._trailers())
         try:
-            await send(self._head)
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": self._status,
+                    "headers": _encoded(headers),
+                    "trailers": self._trailers is not None,
+                }
+            )
             if self._body.done:
-                await send({"type": "http.response.body", "body": self._first})
+                await self._end(self._first, send)
             else:
                 await self._pump(receive, send)
         except CutError as error:
@@ -133,13 +152,21 @@ class StreamResponse:
         chunk = self._first
         async with watching(receive) as gone:
             while not gone.done():
-                if chunk or self._body.done:
-                    await send(
-                        {"type": "http.response.body", "body": chunk, "more_body": not self._body.done}
-                    )
-                    if self._body.done:
-                        break
+                if self._body.done:
+                    await self._end(chunk, send)
+                    break
+                if chunk:
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
                 chunk = await run_sync(self._body.fill)
+
+    async def _end(self, chunk: bytes, send: Send) -> None:
+        await send({"type": "http.response.body", "body": chunk})
+        if self._trailers is not None:
+            await send({"type": TRAILERS, "headers": _encoded(self._trailers())})
+
+
+def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
 
 
 @asynccontextmanager

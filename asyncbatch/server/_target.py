@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-__all__ = ["bucket_of", "object_of", "provider_of", "read_action"]
+__all__ = ["bucket_of", "check_path", "object_of", "provider_of", "read_action"]
 
 _ALIASES: Final = {"": "ais", "s3": "aws", "gs": "gcp", "az": "azure", "oc": "oci"}
 _GLOBAL: Final = {"", "#", "@#"}
@@ -40,10 +40,19 @@ def bucket_of(request: Request) -> str:
     namespace = request.query_params.get("namespace", "")
     if namespace not in _GLOBAL:
         raise NoSuchBucketError(f"{namespace}/{bucket}")
+    check_path(request)
+    return bucket
+
+
+def check_path(request: Request) -> None:
+    """Do nothing if the request's path says what was asked for.
+
+    Raises:
+        InvalidNameError: if it is not UTF-8.
+    """
     # Bytes that are not UTF-8 have become U+FFFD: the same for all, and no longer what was asked for.
     if "\ufffd" in request.scope["path"] and b"%EF%BF%BD" not in request.scope.get("raw_path", b"").upper():
         raise InvalidNameError("a name in a URL is UTF-8")
-    return bucket
 
 
 def object_of(request: Request) -> tuple[str, str]:

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import h11
 
+from ._stream import TRAILERS
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["EXTENSION", "TrailerConnection", "Trailers"]
-
-EXTENSION: Final = "http.response.trailers"
-"""What ASGI calls them: the extension, and the type of the messages."""
+__all__ = ["TrailerConnection", "Trailers"]
 
 _BODILESS: Final = {204, 304}
 
@@ -55,7 +54,7 @@ class Trailers:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request. Only chunks leave room for trailers (RFC 9112 section 7.1.2)."""
         if scope["http_version"] == "1.1" and scope["method"] != "HEAD":
-            scope["extensions"] = {**scope.get("extensions", {}), EXTENSION: {}}
+            scope["extensions"] = {**scope.get("extensions", {}), TRAILERS: {}}
             send = _Answer(scope["state"][self._key], send).send
         await self._app(scope, receive, send)
 
@@ -74,7 +73,7 @@ class _Answer:
             self._promised = message.get("trailers", False)
             named = any(name.lower() == b"content-length" for name, _ in message.get("headers", ()))
             self._is_chunked = not named and message["status"] not in _BODILESS
-        elif message["type"] == EXTENSION:
+        elif message["type"] == TRAILERS:
             self._trailers += message.get("headers", ())
             if message.get("more_trailers", False):
                 return

@@ -102,7 +102,7 @@ async def test_what_a_daemon_does_not_tell(http: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/v1", "/v1/nothing", "/v1/objects", "/v1/objects/b", "/v1/buckets/b/"]
+    "path", ["/v1", "/v1/", "/v1/nothing", "/v1/objects", "/v1/objects/b", "/v1/buckets/b/"]
 )
 async def test_paths_that_lead_nowhere(http: httpx.AsyncClient, path: str) -> None:
     answer = await http.get(path)
