@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_INDEXED",
+    "NOTHING",
     "Index",
     "IndexCache",
     "Packed",
@@ -32,7 +33,7 @@ __all__ = [
 ]
 
 MAX_INDEXED: Final = 1_000_000
-"""Files that one index holds, and all that are kept together: some 300 bytes each."""
+"""Files that one index holds, and all that are kept together: some 200 bytes each in a tar, 400 in a zip."""
 
 # Characters of a name from which on a file counts for more than one: bytes are what is bounded in the end.
 _LONG_NAME: Final = 256
@@ -40,7 +41,12 @@ _LONG_NAME: Final = 256
 _T = TypeVar("_T")
 
 Steps: TypeAlias = Generator[tuple[int, int], bytes, _T]
-"""Yields offset and length of what is to be read next, all of it inside the object, and is sent the bytes."""
+"""Yields offset and length of what is to be read next, all of it inside the object, and is sent the bytes.
+
+`NOTHING` may come between: there is more to do, but whoever drives this may do something else before.
+"""
+
+NOTHING: Final = (0, 0)
 
 
 class Packed(NamedTuple):
@@ -228,7 +234,7 @@ def drive(steps: Steps[_T], read_at: Callable[[int, int], bytes]) -> _T:
     try:
         wanted = next(steps)
         while True:
-            wanted = steps.send(read_at(*wanted))
+            wanted = steps.send(b"" if wanted == NOTHING else read_at(*wanted))
     except StopIteration as done:
         result: _T = done.value
         return result

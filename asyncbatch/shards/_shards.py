@@ -21,7 +21,7 @@ from ..errors import (
     UsageError,
 )
 from ..limits import DEFAULT_LIMITS
-from ._index import MAX_INDEXED, Index, IndexCache, Window, key_of
+from ._index import MAX_INDEXED, NOTHING, Index, IndexCache, Window, key_of
 from ._member import check_place, find_data, open_data
 from ._tar import learn_tar
 from ._zip import learn_zip
@@ -300,9 +300,13 @@ def _range(size: int, start: int, length: int | None) -> int:
 async def _run(steps: Steps[_T], shard: Shard) -> _T:
     """Run steps to their end, and return what they return."""
     try:
-        offset, length = next(steps)
+        wanted = next(steps)
         while True:
-            offset, length = steps.send(await shard.read(offset, length))
+            if wanted == NOTHING:
+                await asyncio.sleep(0)
+                wanted = steps.send(b"")
+            else:
+                wanted = steps.send(await shard.read(*wanted))
     except StopIteration as done:
         result: _T = done.value
         return result

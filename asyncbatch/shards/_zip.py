@@ -23,7 +23,7 @@ from ..codecs._zip_header import (
     parse_extra,
 )
 from ..errors import FormatError, LimitExceededError, TruncatedArchiveError, UnsupportedFormatError
-from ._index import Packed, Place, read
+from ._index import NOTHING, Packed, Place, read
 
 if TYPE_CHECKING:
     from ..limits import Limits
@@ -34,7 +34,8 @@ __all__ = ["learn_zip"]
 METHODS: Final = (STORED, DEFLATED, ZSTD)  # the others take long enough to keep an event loop from its work
 
 _MAX_DIRECTORY: Final = 256 << 20
-_BLOCK: Final = 262_144  # bytes of the directory at once: some milliseconds of work
+_BLOCK: Final = 1 << 20  # bytes of the directory that are read at once
+_SLICE: Final = 65_536  # and that are looked at in one go: some milliseconds of work
 
 _END: Final = Struct("<4xHHHHLLH").unpack_from  # 4.3.16
 _END_SIZE: Final = 22
@@ -171,15 +172,14 @@ def _read_records(
 ) -> Steps[None]:
     """Add what each header of the directory says. `held` are bytes of the object that were read, if any."""
     at, end = directory.start, directory.start + directory.size
+    block = held[at - held_start : end - held_start] if held else b""
     window, found = b"", 0
     while at < end:
-        length = min(_BLOCK, end - at)
-        if held:
-            block = held[at - held_start : at - held_start + length]
-        else:
-            block = yield from read(at, length, "the central directory", "zip")
-        window += block
-        at += length
+        if not block:
+            block = yield from read(at, min(_BLOCK, end - at), "the central directory", "zip")
+        part, block = block[:_SLICE], block[_SLICE:]
+        window += part
+        at += len(part)
         base = at - len(window)
         position = 0
         while (after := _read_record(window, position, base, directory, index, limits)) is not None:
@@ -190,6 +190,7 @@ def _read_records(
         window = window[position:]
         if found > directory.entries or (len(window) >= 4 and not window.startswith(CENTRAL_SIGNATURE)):
             break
+        yield NOTHING
     if window or found != directory.entries:
         raise _malformed(
             f"the central directory is not the {directory.entries} headers that its end record states",

@@ -70,6 +70,7 @@ def test_a_tar_in_blocks_of_any_size(monkeypatch: pytest.MonkeyPatch, format_: i
 @pytest.mark.parametrize("tail", [22, 50, 65_633])
 def test_a_directory_in_blocks_of_any_size(monkeypatch: pytest.MonkeyPatch, block: int, tail: int) -> None:
     monkeypatch.setattr(_zip, "_BLOCK", block)
+    monkeypatch.setattr(_zip, "_SLICE", max(block // 3, 1))
     monkeypatch.setattr(_zip, "_TAIL", tail)
     data = make_zip(zipfile.ZIP_DEFLATED, b"stub")
     index, reads = learn(data, "zip")
