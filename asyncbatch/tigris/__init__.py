@@ -1,5 +1,45 @@
-"""The client for Tigris: objects by the thousand in one request, the Bundle API."""
+"""The client for Tigris: buckets and objects by S3, and batches by the Bundle API.
+
+The names of `bundle_objects` and what belongs to it are those of Tigris's own SDK.
+"""
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from ..transport import Listing
+from ._bucket import Bucket
+from ._bundle import BundleResponse, RawBundle, bundle_objects
+from ._client import Client
+from ._object import Object, ObjectBody
+from .wire import (
+    BUNDLE_COMPRESSION_GZIP,
+    BUNDLE_COMPRESSION_NONE,
+    BUNDLE_COMPRESSION_ZSTD,
+    BUNDLE_FORMAT_TAR,
+    BUNDLE_ON_ERROR_FAIL,
+    BUNDLE_ON_ERROR_SKIP,
+    MAX_BUNDLE_KEYS,
+    BundleError,
+    ObjectInfo,
+    SkippedKey,
+)
+
+__all__ = [
+    "BUNDLE_COMPRESSION_GZIP",
+    "BUNDLE_COMPRESSION_NONE",
+    "BUNDLE_COMPRESSION_ZSTD",
+    "BUNDLE_FORMAT_TAR",
+    "BUNDLE_ON_ERROR_FAIL",
+    "BUNDLE_ON_ERROR_SKIP",
+    "MAX_BUNDLE_KEYS",
+    "Bucket",
+    "BundleError",
+    "BundleResponse",
+    "Client",
+    "Listing",
+    "Object",
+    "ObjectBody",
+    "ObjectInfo",
+    "RawBundle",
+    "SkippedKey",
+    "bundle_objects",
+]

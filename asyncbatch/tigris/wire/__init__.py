@@ -24,7 +24,7 @@ from ._bundle import (
     reach,
 )
 from ._bundle_decoder import MISSING, BundleDecoder
-from ._errors import EXPIRED, NO_SUCH_RANGE, BundleError, parse_bundle_error, parse_error
+from ._errors import EXPIRED, NO_SUCH_RANGE, BundleError, bundle_error_of, parse_error
 from ._names import check_bucket_name, check_key, check_keys, object_path
 from ._objects import (
     ObjectInfo,
@@ -68,6 +68,7 @@ __all__ = [
     "SignatureError",
     "SkippedKey",
     "WireRequest",
+    "bundle_error_of",
     "check_batch",
     "check_bucket_name",
     "check_key",
@@ -81,7 +82,6 @@ __all__ = [
     "is_range",
     "object_path",
     "parse_buckets",
-    "parse_bundle_error",
     "parse_content_range",
     "parse_error",
     "parse_listing",

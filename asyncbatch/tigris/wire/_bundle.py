@@ -17,7 +17,7 @@ from ._names import check_bucket_name, check_keys, object_path
 from ._request import WireRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from ...batch import BatchRequest, Entry
 
@@ -32,6 +32,7 @@ __all__ = [
     "MAX_BUNDLE_KEYS",
     "PROVIDER",
     "BundleCounts",
+    "Encoding",
     "SkippedKey",
     "check_batch",
     "compression_of",
@@ -59,11 +60,11 @@ PROVIDER: Final = "t3"
 """What the buckets are in, as in ``t3://bucket``."""
 
 _MAX_BODY: Final = 5_000_000  # bytes of a request, "5 MB"
+_AROUND_KEY: Final = 32  # bytes of a request for each key beside the key, at most
+_AROUND_KEYS: Final = 128  # and beside all of them
 # A bundle of fewer objects, between entries that no bundle can bring, takes longer than it saves: their own
 # GETs are under way already.
 _WORTH_A_BUNDLE: Final = 16
-_BEFORE: Final = '{"keys":['
-_BEHIND: Final = "]}"
 _COMPRESSIONS: Final = {
     ".tar": BUNDLE_COMPRESSION_NONE,
     ".tar.gz": BUNDLE_COMPRESSION_GZIP,
@@ -185,7 +186,6 @@ def encode_bundle(
     Raises:
         UsageError: for a key that XML cannot say.
     """
-    encode = _encode_xml if encoding == "xml" else _encode_json
     return WireRequest(
         method="POST",
         path=object_path(bucket),
@@ -196,36 +196,50 @@ def encode_bundle(
             "x-tigris-bundle-on-error": on_error,
             "x-tigris-bundle-compression": compression,
         },
-        body=encode(keys).encode(),
+        body=_SYNTAXES[encoding].encode(keys),
         bucket=bucket,
     )
 
 
-def _encode_json(keys: Iterable[str]) -> str:
-    return f"{_BEFORE}{','.join(map(encode_basestring, keys))}{_BEHIND}"
+class _Syntax(NamedTuple):
+    """How keys are written: what stands before, between and behind them, and what they become."""
+
+    before: str
+    between: str
+    behind: str
+    quote: Callable[[str], str]
+
+    def encode(self, keys: Iterable[str]) -> bytes:
+        return f"{self.before}{self.between.join(map(self.quote, keys))}{self.behind}".encode()
 
 
-def _encode_xml(keys: Iterable[str]) -> str:
-    objects: list[str] = []
-    for index, key in enumerate(keys):
-        if found := _NOT_IN_XML.search(key):
-            raise UsageError(f"key {key!r}: XML cannot say {found[0]!r}; send JSON, which can", index=index)
-        objects.append(f"<Object><Key>{escape(key)}</Key></Object>")
-    return f'<Bundle xmlns="{_XMLNS}">{"".join(objects)}</Bundle>'
+def _quote_xml(key: str) -> str:
+    if found := _NOT_IN_XML.search(key):
+        raise UsageError(f"key {key!r}: XML cannot say {found[0]!r}; send JSON, which can")
+    return f"<Object><Key>{escape(key)}</Key></Object>"
+
+
+_SYNTAXES: Final = {
+    "json": _Syntax('{"keys":[', ",", "]}", encode_basestring),
+    "xml": _Syntax(f'<Bundle xmlns="{_XMLNS}">', "", "</Bundle>", _quote_xml),
+}
 
 
 # -- how much one request may ask for ---------------------------------------------------------------------
 
 
-def reach(entries: Sequence[Entry], first: int) -> int:
+def reach(entries: Sequence[Entry], first: int, encoding: Encoding = "json") -> int:
     """Return the index behind the last entry that the request beginning at `first` is to answer.
 
     That is a bundle, or a row of GETs. A bundle has whole objects of one bucket. Ranges and files inside
     objects take a GET each, and so do short runs of whole objects between them.
+
+    Raises:
+        UsageError: for a key that the encoding cannot say.
     """
     end = _end_of_run(entries, first)
     if end - first >= _WORTH_A_BUNDLE or end == len(entries):
-        return first + _fitting([entry.name for entry in entries[first:end]])
+        return first + _fitting([entry.name for entry in entries[first:end]], _SYNTAXES[encoding])
     end = max(end, first + 1)
     while end < len(entries):
         behind = _end_of_run(entries, end)
@@ -254,13 +268,13 @@ def _end_of_run(entries: Sequence[Entry], first: int) -> int:
     return end
 
 
-def _fitting(keys: Sequence[str]) -> int:
+def _fitting(keys: Sequence[str], syntax: _Syntax) -> int:
     """Return how many of these keys the body of one request has room for."""
     # No character takes more than six bytes, which is what JSON has for control characters.
-    if sum(map(len, keys)) * 6 + len(keys) * 3 + len(_BEFORE) + len(_BEHIND) <= _MAX_BODY:
+    if sum(map(len, keys)) * 6 + len(keys) * _AROUND_KEY <= _MAX_BODY - _AROUND_KEYS:
         return len(keys)
-    sizes = (len(encode_basestring(key).encode()) + 1 for key in keys)
-    ends = accumulate(sizes, initial=len(_BEFORE) + len(_BEHIND) - 1)
+    sizes = (len(syntax.quote(key).encode()) + len(syntax.between) for key in keys)
+    ends = accumulate(sizes, initial=len(syntax.before) + len(syntax.behind) - len(syntax.between))
     return sum(end <= _MAX_BODY for end in ends) - 1
 
 

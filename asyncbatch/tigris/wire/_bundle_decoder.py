@@ -62,14 +62,11 @@ class _Held:
         if isinstance(start, WholeMember):
             self.data += start.data
 
-    def events(self) -> Iterator[Event]:
-        """Iterate over what it is as a member like any other, as far as it came."""
-        yield self.start
-        if not isinstance(self.start, WholeMember):
-            if self.data:
-                yield MemberData(bytes(self.data))
-            if self.ended:
-                yield MemberEnd()
+    def events(self) -> tuple[Event, ...]:
+        """Return what it is as a member like any other, once it has ended."""
+        if isinstance(self.start, WholeMember):
+            return (self.start,)
+        return self.start, MemberData(bytes(self.data)), MemberEnd()
 
 
 class BundleDecoder:
@@ -91,6 +88,7 @@ class BundleDecoder:
         archive_format: What the bundle comes in; None to tell by its first bytes.
         limits: Bounds on what is accepted.
         trailers: Returns the fields behind the answer, names in lower case, once that was read to its end.
+        record: Called with `skipped` and `counts` when it has ended, and all agrees.
 
     Raises (while iterating, behind what is sound):
         TruncatedArchiveError: if the archive ends before every key is accounted for.
@@ -105,12 +103,14 @@ class BundleDecoder:
         *,
         limits: Limits = DEFAULT_LIMITS,
         trailers: Callable[[], Iterable[tuple[bytes, bytes]]] = tuple,
+        record: Callable[[Sequence[SkippedKey], BundleCounts], object] | None = None,
     ) -> None:
         self._keys = keys
         self._archive = open_decoder(archive_format, limits=limits)
         self._max_held = min(_MAX_REPORT_PER_KEY * (len(keys) + 1), limits.max_item_size)
         self._max_item_size = limits.max_item_size
         self._trailers = trailers
+        self._record = record
         self._due = 0  # index of the key whose member comes next
         self._absent: Counter[str] = Counter()  # keys that were passed over
         self._objects = 0  # that came
@@ -291,6 +291,8 @@ class BundleDecoder:
         self._check_report(reported)
         self._check_counts()
         self.skipped = report
+        if self._record is not None:
+            self._record(report, self.counts)
 
     def _take_report(self) -> list[SkippedKey]:
         """Return the list of skipped keys; an object of its name is let out."""

@@ -17,7 +17,7 @@ from ._xml import parse_xml
 if TYPE_CHECKING:
     from ._xml import Element
 
-__all__ = ["EXPIRED", "NO_SUCH_RANGE", "BundleError", "parse_bundle_error", "parse_error"]
+__all__ = ["EXPIRED", "NO_SUCH_RANGE", "BundleError", "bundle_error_of", "parse_error"]
 
 NO_SUCH_RANGE: Final = "InvalidRange"
 """The code of the error for a range that is not in its object."""
@@ -107,26 +107,27 @@ def parse_error(
     return RemoteError(**about, retryable=retryable, retry_after=retry_after)
 
 
-def parse_bundle_error(
-    status: int, body: bytes, *, url: str, bucket: str, retry_after: float | None = None
-) -> RemoteError:
-    """Make the error that an answer to the request of a bundle stands for.
+def bundle_error_of(error: RemoteError, body: bytes) -> RemoteError:
+    """Return what the error of an answer means to the request of a bundle.
 
     One that says who asks, that the bucket is none, or that the server has too much to do, is what it is
-    anywhere; any other is a `BundleError`. Takes what `parse_error` takes.
+    anywhere; any other is a `BundleError`.
+
+    Args:
+        error: As `parse_error` has it.
+        body: Of the answer.
     """
-    error = parse_error(status, body, url=url, bucket=bucket, retry_after=retry_after)
-    if isinstance(error, AuthenticationError | BucketNotFoundError | OverloadedError) or status < 400:
+    if isinstance(error, AuthenticationError | BucketNotFoundError | OverloadedError) or error.status < 400:
         return error
     document = _parse_document(body)
     missing = None if document is None else document.find("MissingKeys")
     return BundleError(
-        status=status,
+        status=error.status,
         code=error.code,
         message=error.message,
-        url=url,
+        url=error.url,
         retryable=error.retryable,
-        retry_after=retry_after,
+        retry_after=error.retry_after,
         body=body.decode("utf-8", "replace"),
         missing_keys=() if missing is None else tuple(key.text for key in missing.all("Key")),
     )

@@ -87,11 +87,15 @@ def encode_listing(bucket: str, *, prefix: str, page_size: int, token: str | Non
     return WireRequest(method="GET", path=object_path(bucket), query=query, bucket=bucket)
 
 
-def parse_listing(body: bytes) -> ObjectPage:
+def parse_listing(body: bytes, *, before: str | None = None) -> ObjectPage:
     """Read a page of a listing.
 
+    Args:
+        body: The answer.
+        before: The token that the page was asked for with.
+
     Raises:
-        FormatError: if it is none.
+        FormatError: if it is none, or goes on where it is already.
     """
     page = _document(body, "ListBucketResult")
     is_quoted = page.text_of("EncodingType") == "url"
@@ -101,8 +105,8 @@ def parse_listing(body: bytes) -> ObjectPage:
         raise _malformed("listing of objects", error) from error
     is_cut = page.text_of("IsTruncated") == "true"
     token = page.text_of("NextContinuationToken") if is_cut else None
-    if is_cut and not token:
-        raise _malformed("listing of objects", "it goes on, and does not say where")
+    if is_cut and (not token or token == before):
+        raise _malformed("listing of objects", f"it goes on, and says that it does so at {token!r}")
     return ObjectPage(objects=objects, token=token)
 
 
