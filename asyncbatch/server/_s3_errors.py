@@ -14,7 +14,6 @@ from ._errors import ApiError, as_api_error
 from ._s3_xml import answer_xml, element, leaf
 from ._store import (
     BucketExistsError,
-    InvalidNameError,
     NameConflictError,
     NoSuchBucketError,
     NoSuchObjectError,
@@ -30,21 +29,20 @@ if TYPE_CHECKING:
 
 __all__ = ["FAILURES", "S3Error", "answer_error"]
 
-_STORE_CODES: Final[Mapping[type[Exception], str]] = {
-    BucketExistsError: "BucketAlreadyOwnedByYou",
-    InvalidNameError: "InvalidArgument",
-    NameConflictError: "KeyConflict",  # where keys are paths: S3 has no such thing, and no name for it
-    NoSuchBucketError: "NoSuchBucket",
-    NoSuchObjectError: "NoSuchKey",
+# What the store says of it names AIStore's buckets.
+_STORE_CODES: Final[Mapping[type[Exception], tuple[str, str]]] = {
+    BucketExistsError: ("BucketAlreadyOwnedByYou", "the bucket exists already"),
+    # Where keys are paths. S3 has no such thing, and no name for it.
+    NameConflictError: ("KeyConflict", "a/b and a exclude each other here: another key stands in the way"),
+    NoSuchBucketError: ("NoSuchBucket", "the specified bucket does not exist"),
+    NoSuchObjectError: ("NoSuchKey", "the specified key does not exist"),
 }
 _CODES: Final = {
-    400: "InvalidRequest",
+    400: "InvalidArgument",
     403: "AccessDenied",
-    404: "NoSuchKey",
     413: "EntityTooLarge",
     416: "InvalidRange",
     501: "NotImplemented",
-    503: "ServiceUnavailable",
     507: "InsufficientStorage",
 }
 
@@ -106,7 +104,8 @@ def _as_s3_error(error: Failure) -> S3Error:
     if isinstance(error, SignatureError):
         return S3Error(error.status, error.code, error.message)
     known = error if isinstance(error, ApiError) else as_api_error(error)
-    code = _STORE_CODES.get(type(error)) or _CODES.get(known.status, "InternalError")
+    code = _CODES.get(known.status, "InternalError")
+    code, message = _STORE_CODES.get(type(error), (code, known.message))
     # S3 says 400 of what is too large.
     status = 400 if known.status == 413 else known.status
-    return S3Error(status, code, known.message, headers=known.headers)
+    return S3Error(status, code, message, headers=known.headers)

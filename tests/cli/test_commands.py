@@ -13,8 +13,10 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 from asyncbatch import __version__
@@ -331,6 +333,37 @@ def test_a_server_of_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("sys.stdout", Listening())
     assert main(["serve", str(tmp_path), "--port", "0"]) == 0
     assert said[0].startswith("listening on http://127.0.0.1:")
+
+
+def test_a_server_with_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Listening(io.StringIO):
+        def flush(self) -> None:
+            if not said:
+                said.append(self.getvalue().removeprefix("listening on ").strip())
+                Thread(target=ask).start()
+
+    def ask() -> None:
+        asked.extend(httpx.get(said[0] + path).status_code for path in ("/", "/v1/buckets"))
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    said: list[str] = []
+    asked: list[int] = []
+    monkeypatch.setattr("sys.stdout", Listening())
+    monkeypatch.setenv("ASYNCBATCH_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("ASYNCBATCH_SECRET_ACCESS_KEY", "secret")
+    assert main(["serve", str(tmp_path), "--port", "0"]) == 0
+    assert asked == [403, 401]
+
+
+@pytest.mark.parametrize(("key", "secret"), [("key", None), (None, "secret"), ("", ""), ("key", "")])
+def test_half_of_a_servers_credentials(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str | None, secret: str | None
+) -> None:
+    for name, value in (("ASYNCBATCH_ACCESS_KEY_ID", key), ("ASYNCBATCH_SECRET_ACCESS_KEY", secret)):
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    result = run("serve", tmp_path)
+    assert (result.status, "go together" in result.err) == (2, True)
 
 
 def test_a_server_without_a_folder(run: Run, tmp_path: Path) -> None:

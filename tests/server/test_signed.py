@@ -37,6 +37,7 @@ def _signed(
     *,
     credentials: Credentials = KNOWN,
     late: int = 0,
+    payload: str = "",
 ) -> httpx.Request:
     request = http.build_request(method, path, content=content, headers=headers)
     added = sign(
@@ -44,7 +45,7 @@ def _signed(
         request.url.raw_path.decode().partition("?")[0],
         request.url.query.decode(),
         list(request.headers.items()),
-        payload_hash(content),
+        payload or payload_hash(content),
         credentials=credentials,
         region="auto",
         at=datetime.now(UTC) - timedelta(minutes=late),
@@ -121,6 +122,22 @@ async def test_a_body_that_was_not_signed(http: httpx.AsyncClient, method: str, 
     assert _code(await http.send(forged)) == (400, "XAmzContentSHA256Mismatch")
     assert (await http.send(_signed(http, "GET", "/b/o"))).content == b"data"
     assert (await http.send(_signed(http, "HEAD", "/c"))).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("payload", "status"),
+    [
+        ("UNSIGNED-PAYLOAD", 200),
+        ("STREAMING-UNSIGNED-PAYLOAD-TRAILER", 200),
+        ("STREAMING-AWS4-HMAC-SHA256-PAYLOAD", 501),
+    ],
+)
+async def test_bodies_that_nobody_signs(http: httpx.AsyncClient, payload: str, status: int) -> None:
+    content = b"4\r\nnews\r\n0\r\n\r\n" if payload.startswith("STREAMING") else b"news"
+    answer = await http.send(_signed(http, "PUT", "/b/o", content, payload=payload))
+    assert answer.status_code == status
+    expected = b"news" if answer.is_success else b"data"
+    assert (await http.send(_signed(http, "GET", "/b/o"))).content == expected
 
 
 async def test_credentials_that_come_and_go(root: Path) -> None:

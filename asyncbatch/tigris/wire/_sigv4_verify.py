@@ -33,6 +33,8 @@ __all__ = ["SignatureError", "check_payload", "verify"]
 
 _TOLERANCE: Final = timedelta(minutes=15)
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
+# What stands in place of the body's hash where it is not signed. The latter is what SDKs send over TLS.
+_UNSIGNED: Final = {UNSIGNED_PAYLOAD, "STREAMING-UNSIGNED-PAYLOAD-TRAILER"}
 # The access key comes first and may have slashes; of the scope's four parts none has.
 _CREDENTIAL: Final = re.compile(r"(.+)/([0-9]{8})/([^/]+)/([^/]+)/aws4_request")
 
@@ -137,7 +139,7 @@ def check_payload(headers: Headers, body: bytes) -> None:
         SignatureError: if it is another.
     """
     signed = _payload_header(fold(headers))
-    if signed != UNSIGNED_PAYLOAD and not hmac.compare_digest(signed, payload_hash(body)):
+    if signed not in _UNSIGNED and not hmac.compare_digest(signed, payload_hash(body)):
         raise SignatureError("XAmzContentSHA256Mismatch", "the body's SHA-256 is not x-amz-content-sha256")
 
 
@@ -209,9 +211,11 @@ def _payload_header(folded: Mapping[str, str]) -> str:
     value = folded.get("x-amz-content-sha256")
     if value is None:
         raise SignatureError("MissingSecurityHeader", "there is no x-amz-content-sha256")
+    if value in _UNSIGNED:
+        return value
     if value.startswith("STREAMING-"):
         raise SignatureError("NotImplemented", f"a body in signed chunks ({value}) is not read here")
-    if value != UNSIGNED_PAYLOAD and not _HASH.fullmatch(value):
+    if not _HASH.fullmatch(value):
         raise SignatureError(
             "InvalidArgument", f"x-amz-content-sha256 is neither {UNSIGNED_PAYLOAD} nor a SHA-256"
         )
