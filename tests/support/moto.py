@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import boto3
 import httpx
+from botocore.config import Config
 from moto.server import ThreadedMotoServer
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Moto", "moto_server"]
 
+_DIRECT: Final = Config(proxies={})  # whatever the environment says
 _USER: Final = "asyncbatch"
 _POLICY: Final = {
     "Version": "2012-10-17",
@@ -58,7 +60,7 @@ def _post(url: str, body: str = "") -> str:
 
 
 def _add_user(session: boto3.session.Session, url: str) -> Moto:
-    iam = session.client("iam", endpoint_url=url)
+    iam = session.client("iam", endpoint_url=url, config=_DIRECT)
     try:
         iam.create_user(UserName=_USER)
         iam.put_user_policy(UserName=_USER, PolicyName="s3", PolicyDocument=json.dumps(_POLICY))
@@ -69,7 +71,7 @@ def _add_user(session: boto3.session.Session, url: str) -> Moto:
 
 
 def _add_buckets(session: boto3.session.Session, url: str, buckets: Iterable[str]) -> None:
-    s3 = session.client("s3", endpoint_url=url)
+    s3 = session.client("s3", endpoint_url=url, config=_DIRECT)
     try:
         for bucket in buckets:
             s3.create_bucket(Bucket=bucket)
