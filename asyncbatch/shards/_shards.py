@@ -39,6 +39,8 @@ __all__ = ["FileChunks", "Shard", "ShardFile", "ShardStatistics", "Shards"]
 
 # Bytes of a file that is read as a whole, with its header.
 _AT_ONCE: Final = 1 << 20
+# Bytes that are decompressed before the event loop has its turn.
+_TURN: Final = 262_144
 
 _KNOWN: Final = ", ".join(ending for row in FORMATS if row.container != "bare" for ending in row.extensions)
 
@@ -347,6 +349,7 @@ async def _unpack(
         window: The range.
     """
     source, pieces = packing
+    worked = 0
     async with aclosing(_stream(shard, offset, left)) as chunks:
         for piece in pieces:
             if piece:
@@ -354,6 +357,10 @@ async def _unpack(
                     yield part
                 if window.is_passed:
                     return
+                worked += len(piece)
+                if worked >= _TURN:
+                    await asyncio.sleep(0)
+                    worked = 0
             elif chunk := await anext(chunks, b""):
                 source.append(chunk)
             else:

@@ -47,7 +47,7 @@ class _Blocks:
     """Reads what comes next, and holds the last block: what is wanted again is not asked for again."""
 
     def __init__(self, size: int) -> None:
-        self._size = size
+        self.size = size
         self._held = b""
         self._start = 0
         self._next = _FIRST_BLOCK
@@ -58,7 +58,7 @@ class _Blocks:
         if not 0 <= at < len(self._held):
             if at != len(self._held):
                 self._next = _FIRST_BLOCK
-            length = min(self._next, self._size - offset)
+            length = min(self._next, self.size - offset)
             self._next = min(2 * self._next, _LAST_BLOCK)
             self._held = yield offset, length
             self._start, at = offset, 0
@@ -75,8 +75,8 @@ class _Blocks:
         at = offset - self._start
         if at >= 0 and at + length <= len(self._held):
             return self._held[at : at + length]
-        if offset + length > self._size:
-            raise TruncatedArchiveError(f"the object ends inside {what}", codec="tar", offset=self._size)
+        if offset + length > self.size:
+            raise TruncatedArchiveError(f"the object ends inside {what}", codec="tar", offset=self.size)
         return (yield from read(offset, length, what, "tar"))
 
 
@@ -155,7 +155,10 @@ def _behind_sparse(blocks: _Blocks, error: UnsupportedFormatError, at: int, inde
             raise error
     elif header[156] not in {_SPARSE, _CONTINUED}:
         raise error
-    size = int(stated) if stated else parse_number(header[124:136])
+    try:
+        size = int(stated) if stated else parse_number(header[124:136])
+    except ValueError:
+        raise error from None
     if size < 0:
         raise error
     name = error.member or decode_text(stored_name(header))
@@ -164,6 +167,10 @@ def _behind_sparse(blocks: _Blocks, error: UnsupportedFormatError, at: int, inde
         end = yield from _behind_map(blocks, end, error)
     if header[156] != _CONTINUED:
         index.add(name, Place(end, size, problem="it is a sparse file"))
+    if end + size > blocks.size:
+        raise TruncatedArchiveError(
+            "the object ends inside a sparse file", codec="tar", offset=blocks.size, member=name
+        )
     return end + size + (-size & 511)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import struct
 import tarfile
 import zipfile
@@ -167,6 +168,8 @@ def _header(name: str, size: int, kind: bytes = tarfile.REGTYPE, **fields: bytes
     info.type = kind
     header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
     header[124:136] = (size % 256**12).to_bytes(12, "big") if size < 0 else b"%011o\0" % size
+    if "digits" in fields:
+        header[124:135] = fields["digits"]
     if "extended" in fields:
         header[482:483] = fields["extended"]
     header[148:156] = b" " * 8
@@ -238,6 +241,11 @@ def test_faults_behind_a_sparse_file_are_where_they_are() -> None:
         pytest.param(_pax(("GNU.sparse.size", "9")) + _header("x", 7, b"L") + LAST, id="with a name behind"),
         pytest.param(_pax(("GNU.sparse.size", "9")) + b"junk" * 128, id="with junk behind"),
         pytest.param(_pax(("GNU.sparse.size", "9")) + _header("x", -512), id="with a size that leads back"),
+        pytest.param(
+            _pax(("GNU.sparse.size", "9")) + _header("x", 0).replace(b"0" * 11, b"9" * 11, 1),
+            id="without a size",
+        ),
+        pytest.param(_header("x", 2000, b"S") + DATA, id="that is cut"),
         pytest.param(_pax(("GNU.sparse.size", "9")), id="with nothing behind"),
         pytest.param(_header("x", 0, b"S", extended=b"\1"), id="without its map"),
         pytest.param(_header("x", 0, b"S", extended=b"\1") + MAP * 2049, id="with a map without end"),
@@ -246,6 +254,31 @@ def test_faults_behind_a_sparse_file_are_where_they_are() -> None:
 def test_sparse_files_whose_end_nobody_knows(data: bytes) -> None:
     with pytest.raises(FormatError):
         learn(FIRST + data)
+
+
+@pytest.mark.parametrize("codec", ["tar", "zip"])
+@pytest.mark.parametrize("seed", range(4))
+def test_damage_is_told_or_does_no_harm(codec: str, seed: int) -> None:
+    members = {name: data[:700] for name, data in MEMBERS.items()}
+    whole = make_zip(zipfile.ZIP_DEFLATED, members=members)
+    if codec == "tar":
+        whole = FIRST + b"".join(SPARSE.values()) + make_tar(members)
+    chance = random.Random(seed)
+    for _ in range(200):
+        data = bytearray(whole)
+        for _ in range(chance.randrange(1, 4)):
+            data[chance.randrange(len(data))] = chance.choice((0, 1, 0x53, 0x7F, 0x80, 0xFF))
+        with suppress(FormatError, LimitExceededError):
+            index, reads = learn(bytes(data), codec)
+            assert reads.bytes <= 2 * len(data)
+            for name in index:
+                place = index.get(name)
+                assert place is not None
+                assert (
+                    place.problem
+                    or 0 <= place.offset <= place.offset + place.size <= len(data)
+                    or codec == "zip"
+                )
 
 
 def test_sparse_files_without_end_are_not_read_again_and_again() -> None:
@@ -289,31 +322,20 @@ def test_a_large_member_is_passed_by() -> None:
     """Of 100 GiB, a hundred times: what nobody could make."""
     size = 100 << 30
     step = 512 + size
-
-    def read(offset: int, length: int) -> bytes:
-        number, at = divmod(offset, step)
-        if number == 100:
-            return bytes(length)
-        block = (
-            bytes(max(size - max(at - 512, 0), 0) if at else 0)[:length]
-            if at < step - length
-            else bytes(step - at)
-        )
-        if at == 0:
-            block = headers[number]
-        elif len(block) < length and number + 1 < 100:
-            block += headers[number + 1]
-        return (block + bytes(length))[:length]
-
-    def header(number: int) -> bytes:
-        return tarfile.TarInfo(f"m{number}").tobuf(tarfile.GNU_FORMAT)
-
     headers = []
     for number in range(100):
         info = tarfile.TarInfo(f"m{number}")
         info.size = size
         headers.append(info.tobuf(tarfile.GNU_FORMAT))
-    assert header(0) != headers[0]
+
+    def read(offset: int, length: int) -> bytes:
+        data = bytearray(length)
+        for number in range(offset // step, min((offset + length) // step + 1, 100)):
+            at = number * step - offset
+            header = headers[number][max(-at, 0) : max(length - at, 0)]
+            data[max(at, 0) : max(at, 0) + len(header)] = header
+        return bytes(data)
+
     index, reads = learn_virtual(100 * step + 1024, read)
     assert len(index) == 100
     assert index.get("m99") == Place(99 * step + 512, size)

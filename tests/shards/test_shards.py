@@ -504,6 +504,24 @@ async def test_a_store_that_brings_less_of_a_zip(name: str, archpath: str, lies:
     assert shard.streams == 0
 
 
+async def test_the_event_loop_has_its_turns_while_much_is_decompressed() -> None:
+    shard = _shard("s.zip", make_zip(zipfile.ZIP_DEFLATED, members={"zeros": bytes(5 << 20)}))
+    shards = Shards()
+    await shards.open(shard, "nope")
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counter = asyncio.create_task(count())
+    assert await content(await shards.open(shard, "zeros", (5 << 20) - 3)) == bytes(3)
+    counter.cancel()
+    assert turns > 10
+
+
 async def test_an_object_that_changes_under_the_reader() -> None:
     shards, shard = Shards(), GatedShard("s.tar", TAR)
     shard.gate.set()
