@@ -11,6 +11,7 @@ from ._lazy import lazy_exports
 from ._version import __version__
 
 if TYPE_CHECKING:
+    from ._connect import connect
     from .archive import EncodeMember, encode_archive, open_archive
     from .batch import BatchItem, BatchRequest, ItemMetadata
     from .errors import (
@@ -52,6 +53,7 @@ __all__ = [
     "UnsupportedFormatError",
     "UsageError",
     "__version__",
+    "connect",
     "encode_archive",
     "open_archive",
 ]
@@ -59,6 +61,7 @@ __all__ = [
 __getattr__ = lazy_exports(
     __name__,
     {
+        "_connect": ("connect",),
         "archive": ("EncodeMember", "encode_archive", "open_archive"),
         "batch": ("BatchItem", "BatchRequest", "ItemMetadata"),
         "errors": (

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Final, Unpack
 
 from .._closing import AsyncCloseable
-from ..batch import DEFAULT_MAX_RESUMES, make_request
+from ..batch import DEFAULT_MAX_RESUMES, BatchRequest, make_request
 from ..errors import UsageError
 from ..limits import DEFAULT_LIMITS
 from ..loader import BatchLoader
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from ..batch import BatchOptions, BatchRequest, BatchStream, ObjectRef
+    from ..batch import BatchOptions, BatchStream, ObjectRef
     from ..limits import Limits
     from ..loader import LoaderOptions
     from ..transport import RetryPolicy
@@ -40,6 +40,7 @@ class Client(AsyncCloseable):
 
     Args:
         endpoint: URL of a proxy of the cluster, by default `$AIS_ENDPOINT`.
+        bucket: The bucket, of AIStore itself, that is meant where none is named.
         token: Shown to the endpoint as ``Authorization: Bearer …``. By default `$AIS_AUTHN_TOKEN`, or what
             the file `$AIS_AUTHN_TOKEN_FILE` has, or the one of ``ais auth login``; ``""`` for none.
         timeout: Seconds for connecting, reading, writing and waiting for a connection, each; or an
@@ -64,6 +65,7 @@ class Client(AsyncCloseable):
         self,
         endpoint: str | None = None,
         *,
+        bucket: str | None = None,
         token: str | None = None,
         timeout: float | httpx.Timeout | None = DEFAULT_TIMEOUT,
         limits: Limits = DEFAULT_LIMITS,
@@ -75,6 +77,8 @@ class Client(AsyncCloseable):
     ) -> None:
         url = parse_endpoint(endpoint or os.environ.get("AIS_ENDPOINT"), "AIS_ENDPOINT")
         credentials = find_credentials(token, url, os.environ, http_client)
+        if bucket is not None:
+            check_bucket_name(bucket)
         self._own_http: httpx.AsyncClient | None = None
         if http_client is None:
             if max_connections is not None and max_connections < 1:
@@ -89,6 +93,7 @@ class Client(AsyncCloseable):
         assert http is not None  # noqa: S101 - for the type checker: one of the two is there
         self._connection = Connection(url, http, limits=limits, retry=retry, credentials=credentials)
         self._source = GetBatchSource(self._connection)
+        self._bucket = bucket
         self._limits = limits
         self._retry = retry
         self._max_resumes = max_resumes
@@ -101,17 +106,23 @@ class Client(AsyncCloseable):
         if self._own_http is not None:
             await self._own_http.aclose()
 
-    def bucket(self, name: str, *, provider: str = "ais", namespace: str | None = None) -> Bucket:
+    def bucket(
+        self, name: str | None = None, *, provider: str = "ais", namespace: str | None = None
+    ) -> Bucket:
         """Return a bucket, which need not exist.
 
         Args:
-            name: The bucket.
+            name: The bucket; None for the client's own.
             provider: ``"ais"`` for AIStore itself, or the cloud behind it, such as ``"aws"`` or ``"s3"``.
             namespace: As ``"@uuid#name"``, or None for the global one.
 
         Raises:
-            UsageError: if no bucket can have that name.
+            UsageError: if no bucket can have that name, or the client has none of its own.
         """
+        if name is None:
+            name = self._bucket
+        if name is None:
+            raise UsageError("name a bucket, or make the client with bucket=")
         check_bucket_name(name)
         check_text(f"{provider}{namespace}")
         return Bucket(name, _PROVIDERS.get(provider, provider), namespace, self._connection)
@@ -151,13 +162,15 @@ class Client(AsyncCloseable):
 
         Args:
             request: A `BatchRequest`; or names of objects in `bucket`; or objects.
-            bucket: The bucket of the names, or its name.
+            bucket: The bucket of the names, or its name; None for the client's own.
             **options: Those of `BatchRequest`, if `request` is not one.
 
         Raises:
             UsageError: if the request could never work; nothing is sent then.
             UnsupportedFormatError: if batches do not come in that format.
         """
+        if bucket is None and not isinstance(request, BatchRequest):
+            bucket = self._bucket
         if isinstance(bucket, str):
             bucket = self.bucket(bucket)
         made = make_request(request, bucket, options)

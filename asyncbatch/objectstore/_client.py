@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from ..batch import BatchOptions, BatchStream, ObjectRef
     from ..limits import Limits
+    from ..loader import LoaderOptions
     from ..transport import RetryPolicy
 
 __all__ = ["Client"]
@@ -140,17 +141,28 @@ class Client(AsyncCloseable):
         Raises:
             UsageError: if the request could never work; nothing is sent then.
         """
-        if isinstance(bucket, str) or (
-            bucket is None and self._stores.default_bucket and not isinstance(request, BatchRequest)
-        ):
+        if bucket is None and not isinstance(request, BatchRequest):
+            bucket = self._stores.default_bucket
+        if isinstance(bucket, str):
             bucket = self.bucket(bucket)
         return self.batch_loader().get_batch(make_request(request, bucket, options))
 
-    def batch_loader(self) -> BatchLoader:
-        """Return a loader of batches from this store."""
+    def batch_loader(self, **options: Unpack[LoaderOptions]) -> BatchLoader:
+        """Return a loader of batches from this store.
+
+        Args:
+            **options: Those of `BatchLoader`, such as `max_concurrency` and `max_memory`: there, of batches.
+
+        Raises:
+            UsageError: for options that cannot be meant.
+        """
         settings = self._settings
         return BatchLoader(
-            self._source, limits=settings.limits, retry=settings.retry, max_resumes=self._max_resumes
+            self._source,
+            limits=settings.limits,
+            retry=settings.retry,
+            max_resumes=self._max_resumes,
+            **options,
         )
 
 

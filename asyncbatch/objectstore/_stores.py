@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from ..errors import UsageError
+from ..transport import shown_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -262,7 +263,7 @@ def _check_web(url: str) -> str:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise UsageError(f"{url!r} is no URL: {error}") from error
+        raise UsageError(f"{shown_url(url)!r} is no URL") from error
     if parts.username is not None or parts.password is not None:
         # And not the URL, which has them.
         raise UsageError(
@@ -270,7 +271,7 @@ def _check_web(url: str) -> str:
             "client_options={'default_headers': {'authorization': …}}"
         )
     if not host or parts.query or parts.fragment:
-        raise UsageError(f"{url!r}: a URL of objects has a host and a path, and no query")
+        raise UsageError(f"{shown_url(url)!r}: a URL of objects has a host and a path, and no query")
     return url.rstrip("/")  # of which obstore would make two
 
 
