@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LoadedBatch", "LoadedBatches", "LoadedItems"]
 
-# Bytes that are handed out before they are released together.
-_QUANTUM: Final = 65_536
-
 _MOVED_ON: Final = (
     "this batch is closed, or the loader has moved on to the next; what was not read is dropped"
 )
@@ -40,6 +37,7 @@ class LoadedBatch(AsyncCloseable):
         self._delivery = delivery
         self._sink: Sink | None = None
         self._ready: deque[BatchItem] = deque()
+        self._quantum = delivery.line.scheduler.budget.quantum
         self._taken = 0  # bytes that were handed out and not released
         self._reading = False
         self._state = "open"  # then "complete", "failed" or "closed"
@@ -72,7 +70,7 @@ class LoadedBatch(AsyncCloseable):
                     raise StopAsyncIteration from None
             else:
                 self._taken += len(item[1]) + ITEM_COST
-                if self._taken > _QUANTUM:
+                if self._taken > self._quantum:
                     self._release()
                 return item
 
@@ -229,7 +227,7 @@ class LoadedItems(AsyncCloseable):
                     self._batch = None
             else:
                 batch._taken += len(item[1]) + ITEM_COST  # noqa: SLF001
-                if batch._taken > _QUANTUM:  # noqa: SLF001
+                if batch._taken > batch._quantum:  # noqa: SLF001
                     batch._release()  # noqa: SLF001
                 return item
 

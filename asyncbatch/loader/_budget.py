@@ -12,6 +12,8 @@ ITEM_COST: Final = 256
 # What batches read ahead leave over for the one that is read: an eighth, so that it never goes hand to mouth.
 _LEFT_TO_HEAD: Final = 8
 
+_QUANTUM: Final = 65_536
+
 
 class Budget:
     """Bytes that are held.
@@ -19,15 +21,17 @@ class Budget:
     Attributes:
         maximum: Bytes that may be held.
         ahead: Bytes up to which batches are read ahead of their turn.
+        quantum: Bytes that may be handed out before they are released together: small items are many.
         held: Bytes that are held now.
         peak: The most that ever were.
     """
 
-    __slots__ = ("ahead", "held", "maximum", "peak")
+    __slots__ = ("ahead", "held", "maximum", "peak", "quantum")
 
     def __init__(self, maximum: int) -> None:
         self.maximum = maximum
         self.ahead = maximum - maximum // _LEFT_TO_HEAD
+        self.quantum = min(_QUANTUM, maximum // 16)
         self.held = 0
         self.peak = 0
 

@@ -31,6 +31,10 @@ class PausedError(Exception):
 class Lane:
     """Fills the sinks of one request, or of several that are asked for as one.
 
+    Attributes:
+        dropped: What it had of an item, and dropped when its transfer was ended to be taken up later; 0 if it
+            was not.
+
     Args:
         scheduler: Admits it.
         source: What is asked.
@@ -66,6 +70,7 @@ class Lane:
         self._counted = _NOTHING  # items, bytes and missing ones of this stream that were counted
         self._efforts = _NOTHING  # requests, retries and resumes of the streams before
         self._has_left = False
+        self.dropped = 0
         self.task: asyncio.Task[None] | None = None
         for sink in self._sinks:
             sink.lane = self
@@ -121,6 +126,7 @@ class Lane:
             requests, retries, resumes = self._efforts
             self._efforts = requests, retries, resumes + 1
             await self._scheduler.pause(self, None)
+            self.dropped = 0
         except Exception as error:  # noqa: BLE001 - it is raised where the batch is consumed
             self._fail(error)
         else:
@@ -149,10 +155,10 @@ class Lane:
             sink = self._sinks[self._at]
             if len(self._sinks) == 1 and not self._delivered and not sink.first:
                 # The hot path: an item costs no more than the iteration itself.
-                append = sink.ready.append
+                append, line = sink.ready.append, self._line
                 async for item in stream:
                     append(item)
-                    if sink.is_waited_for:
+                    if sink.waiting is not None or line.waiting is not None:
                         sink.wake()
             else:
                 await self._distribute(stream)
@@ -172,7 +178,7 @@ class Lane:
             index += 1
             if not sink.dropped:
                 sink.ready.append(item)
-                if sink.is_waited_for:
+                if sink.waiting is not None or self._line.waiting is not None:
                     sink.wake()
             if index == sink.first + sink.count and self._at + 1 < len(self._sinks):
                 self._settle(self._kept)
@@ -217,6 +223,7 @@ class Lane:
         while not budget.admits(is_head=self.is_head, has_ready=self.has_ready):
             if not await scheduler.pause(self, self._stall):
                 assert self._stream is not None  # noqa: S101 - for the type checker: it is what is read
+                self.dropped = self._kept + 1
                 await self._stream.aclose()
                 raise PausedError
 

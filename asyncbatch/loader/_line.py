@@ -35,10 +35,10 @@ class Sink:
         error: What it ended with.
         dropped: Whether nobody wants it any more.
         lane: What fills it; None before that begins.
+        waiting: Its reader, if it waits for the next item.
     """
 
     __slots__ = (
-        "_waiting",
         "arrived",
         "bytes",
         "count",
@@ -51,6 +51,7 @@ class Sink:
         "lane",
         "missing",
         "ready",
+        "waiting",
     )
 
     def __init__(self, delivery: Delivery, first: int, count: int) -> None:
@@ -66,7 +67,7 @@ class Sink:
         self.error: Exception | None = None
         self.dropped = False
         self.lane: Lane | None = None
-        self._waiting: asyncio.Future[None] | None = None
+        self.waiting: asyncio.Future[None] | None = None
 
     def count_in(self, items: int, size: int, missing: int) -> None:
         """Count items that were put in.
@@ -83,11 +84,6 @@ class Sink:
         self.missing += missing
         self.delivery.line.scheduler.items += items
 
-    @property
-    def is_waited_for(self) -> bool:
-        """Whether a reader waits for the next item."""
-        return self._waiting is not None
-
     def end(self, error: Exception | None = None) -> None:
         """Take down that nothing more comes."""
         self.ended = True
@@ -96,19 +92,19 @@ class Sink:
 
     def wake(self) -> None:
         """Let the reader go on, if it waits."""
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
-        self._waiting = None
+        if self.waiting is not None and not self.waiting.done():
+            self.waiting.set_result(None)
+        self.waiting = None
         self.delivery.line.changed()
 
     async def wait(self) -> None:
         """Wait until there is an item, or the end."""
-        waiting = self._waiting = asyncio.get_running_loop().create_future()
+        waiting = self.waiting = asyncio.get_running_loop().create_future()
         try:
             await waiting
         finally:
-            if self._waiting is waiting:
-                self._waiting = None
+            if self.waiting is waiting:
+                self.waiting = None
 
 
 class Delivery:
@@ -184,6 +180,7 @@ class Line:
         current: The one that it reads.
         ended: Whether no more will come.
         error: What the caller's iterable has raised.
+        waiting: The reader, if it waits for whichever delivery has something.
     """
 
     def __init__(self, scheduler: Scheduler, *, ordered: bool) -> None:
@@ -193,7 +190,7 @@ class Line:
         self.current: Delivery | None = None
         self.ended = False
         self.error: Exception | None = None
-        self._waiting: asyncio.Future[None] | None = None
+        self.waiting: asyncio.Future[None] | None = None
 
     def _pending(self) -> Iterator[Sink]:
         """Iterate over what the reader still wants, in its order."""
@@ -203,9 +200,9 @@ class Line:
             yield from delivery.sinks
 
     def is_head(self, lane: Lane) -> bool:
-        """Whether a lane fills what the reader wants next, of all that has not come."""
+        """Whether a lane fills what the reader takes next."""
         for sink in self._pending():
-            if not sink.ended:
+            if sink.ready or not sink.ended:
                 return sink.lane is lane
         return False
 
@@ -226,8 +223,8 @@ class Line:
 
     def changed(self) -> None:
         """Let the reader go on, if it waits for any delivery."""
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
+        if self.waiting is not None and not self.waiting.done():
+            self.waiting.set_result(None)
 
     async def next_delivery(self) -> Delivery | None:
         """Wait for the delivery that is next, and make it the current one; None if there are no more.
@@ -247,12 +244,12 @@ class Line:
                 if self.error is not None:
                     raise self.error
                 return None
-            self._waiting = asyncio.get_running_loop().create_future()
+            self.waiting = asyncio.get_running_loop().create_future()
             self.scheduler.wake()
             try:
-                await self._waiting
+                await self.waiting
             finally:
-                self._waiting = None
+                self.waiting = None
 
     async def wait_for(self, sink: Sink) -> None:
         """Wait for the next item of a sink, or its end."""

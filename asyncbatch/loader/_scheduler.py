@@ -112,7 +112,11 @@ class Scheduler:
         """Whether a lane that was paused may go on."""
         if lane.is_head:
             return self.budget.admits(is_head=True, has_ready=lane.has_ready)
-        return self.running < self.concurrency.limit and self.budget.admits(is_head=False, has_ready=True)
+        if self.running >= self.concurrency.limit:
+            return False
+        if lane.dropped:  # it is not asked for again and again, only to wait as it did before
+            return self.budget.held + lane.dropped < self.budget.ahead // 2
+        return self.budget.admits(is_head=False, has_ready=True)
 
     async def pause(self, lane: Lane, seconds: float | None) -> bool:
         """Wait until a lane may go on, and return True; or False when that took too long.
