@@ -46,6 +46,7 @@ class Singles:
 
     Attributes:
         running: Requests that are under way.
+        starting: Tasks that are about to send one.
         held: Bytes that were read, or are being read, ahead of their turn.
 
     Args:
@@ -73,6 +74,7 @@ class Singles:
         self.open_entry = open_entry
         self.retry = retry
         self.running = 0
+        self.starting = 0
         self.held = 0
         self._max_concurrency = max_concurrency
         self._max_memory = max_memory
@@ -85,8 +87,9 @@ class Singles:
 
     def may_send(self) -> bool:
         """Whether one more request may be sent ahead of its turn."""
-        to_come = self._expected * (self._opening + 1)
-        return self.running < self._max_concurrency and self.held + to_come <= self._max_memory
+        to_come = self._expected * (self._opening + self.starting + 1)
+        at_once = self.running + self.starting
+        return at_once < self._max_concurrency and self.held + to_come <= self._max_memory
 
     def may_hold(self, size: int) -> bool:
         """Whether so many more bytes may be held ahead of their turn."""
@@ -122,10 +125,23 @@ class _Single:
         ended: Whether nothing more will come.
         fault: The entry's own error.
         error: Another, which ends the answer.
+        started: Whether that has begun.
         task: Reads it.
     """
 
-    __slots__ = ("counted", "ended", "error", "fault", "handed", "held", "parts", "received", "size", "task")
+    __slots__ = (
+        "counted",
+        "ended",
+        "error",
+        "fault",
+        "handed",
+        "held",
+        "parts",
+        "received",
+        "size",
+        "started",
+        "task",
+    )
 
     def __init__(self) -> None:
         self.parts: deque[bytes] = deque()
@@ -137,6 +153,7 @@ class _Single:
         self.ended = False
         self.fault: RemoteError | None = None
         self.error: Exception | None = None
+        self.started = False
         self.task: asyncio.Task[None] | None = None
 
 
@@ -193,6 +210,7 @@ class SinglesAnswer:
         tasks = [single.task for single in self._ahead if single.task is not None and not single.ended]
         for single in self._ahead:
             self._release(single, single.held)
+            self._start(single)  # a task that is cancelled before its first turn has none
         self._ahead.clear()
         for task in tasks:
             task.cancel()
@@ -253,12 +271,19 @@ class SinglesAnswer:
             if self._ahead and not self._singles.may_send():
                 break
             single = _Single()
+            self._singles.starting += 1
             self._ahead.append(single)
             request = self._request.with_entries(self._entries[at : at + 1])
             single.task = asyncio.create_task(self._fetch(single, request), name=f"entry {at}")
 
+    def _start(self, single: _Single) -> None:
+        """Take down that a task has its first turn, or will have none."""
+        self._singles.starting -= not single.started
+        single.started = True
+
     async def _fetch(self, single: _Single, request: BatchRequest) -> None:
         """Read an entry, again if it breaks off and nothing of it was handed out."""
+        self._start(single)
         loop = asyncio.get_running_loop()
         begin, attempts = loop.time(), 0
         try:

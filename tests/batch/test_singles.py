@@ -101,7 +101,8 @@ class Objects:
 
     def is_idle(self) -> bool:
         tasks = [task for task in asyncio.all_tasks() if task.get_name().startswith("entry ")]
-        return not (self.open or self.singles.running or self.singles.held or tasks)
+        singles = self.singles
+        return not (self.open or singles.running or singles.starting or singles.held or tasks)
 
 
 async def test_objects_come_in_order_however_long_each_takes() -> None:
@@ -215,7 +216,7 @@ async def test_limits_hold_for_whole_items() -> None:
 @settings(max_examples=60, deadline=None)
 @given(
     sizes=st.lists(st.integers(0, 3000), max_size=30),
-    memory=st.integers(1, 5000),
+    memory=st.integers(1, 5000) | st.just(1 << 20),
     concurrency=st.integers(1, 9),
     sized=st.booleans(),
     batches=st.integers(1, 3),
