@@ -382,8 +382,12 @@ def test_another_body_is_seen(request_by: Callable[..., Request]) -> None:
     assert (caught.value.code, caught.value.status) == ("XAmzContentSHA256Mismatch", 400)
 
 
-def test_a_body_that_was_not_signed_is_any() -> None:
-    check_payload({"X-Amz-Content-SHA256": UNSIGNED_PAYLOAD}, b"any")
+@pytest.mark.parametrize("value", [UNSIGNED_PAYLOAD, "STREAMING-UNSIGNED-PAYLOAD-TRAILER"])
+def test_a_body_that_was_not_signed_is_any(value: str) -> None:
+    headers = {"Host": "h"}
+    added = sign("PUT", "/b/o", "", headers, value, credentials=LASTING, region="auto", at=NOW)
+    verify("PUT", "/b/o", "", {**headers, **added}, credentials=KNOWN, now=NOW)
+    check_payload(added, b"any")
 
 
 def test_a_body_in_signed_chunks_is_not_read() -> None:
