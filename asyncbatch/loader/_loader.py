@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, Self, TypedDict
 
-from ..batch import DEFAULT_MAX_RESUMES, BatchStream
+from ..batch import DEFAULT_MAX_RESUMES, BatchRequest, BatchStream
 from ..errors import UsageError
 from ..limits import DEFAULT_LIMITS
 from ..transport import DEFAULT_RETRY
@@ -13,6 +13,7 @@ from ._batches import LoadedBatches, LoadedItems
 from ._feeder import feed, iterate_requests
 from ._lane import Lane
 from ._line import CLOSED, Line
+from ._load import Coalescer
 from ._scheduler import Scheduler
 from ._sizes import parse_size
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable
     from types import TracebackType
 
-    from ..batch import BatchRequest, BatchSource
+    from ..batch import BatchSource, ObjectRef
     from ..limits import Limits
     from ..transport import RetryPolicy
     from ._line import Sink
@@ -33,6 +34,8 @@ DEFAULT_MAX_MEMORY: Final = "256MiB"
 
 # Seconds that a batch may wait for room. AIStore hangs up on who does not read for 30.
 _STALL: Final = 20.0
+_LOAD_WINDOW: Final = 0.002
+_MAX_BATCH: Final = 512
 
 
 class LoaderOptions(TypedDict, total=False):
@@ -41,6 +44,8 @@ class LoaderOptions(TypedDict, total=False):
     max_concurrency: int
     max_memory: int | str
     max_pause: float | None
+    load_window: float
+    max_batch: int
 
 
 class BatchLoader:
@@ -63,6 +68,8 @@ class BatchLoader:
         max_pause: Seconds that a batch may wait for room before its transfer is ended, and the rest asked
             for again when there is room: a server may hang up on who does not read, as AIStore does after 30.
             None for no end.
+        load_window: Seconds that `load` waits for other callers, to share a request with them.
+        max_batch: Entries with which it waits no longer.
 
     Raises:
         UsageError: for bounds below 1, and what is no size.
@@ -78,9 +85,15 @@ class BatchLoader:
         retry: RetryPolicy = DEFAULT_RETRY,
         max_resumes: int = DEFAULT_MAX_RESUMES,
         max_pause: float | None = _STALL,
+        load_window: float = _LOAD_WINDOW,
+        max_batch: int = _MAX_BATCH,
     ) -> None:
         if max_concurrency < 1:
             raise UsageError(f"max_concurrency={max_concurrency}: it is at least 1")
+        if load_window < 0 or max_batch < 1:
+            raise UsageError(
+                f"load_window={load_window}, max_batch={max_batch}: at least 0 seconds and 1 entry"
+            )
         if max_pause is not None and max_pause <= 0:
             raise UsageError(f"max_pause={max_pause}: it is a number of seconds, or None for no end")
         self._max_memory = parse_size(max_memory, "max_memory")
@@ -90,6 +103,9 @@ class BatchLoader:
         self._retry = retry
         self._max_resumes = max_resumes
         self._max_pause = max_pause
+        self._load_window = load_window
+        self._max_batch = max_batch
+        self._coalescer: Coalescer | None = None
         self._group: asyncio.TaskGroup | None = None
         self._scheduler: Scheduler | None = None
         self._lines: list[Line] = []
@@ -103,6 +119,15 @@ class BatchLoader:
             raise UsageError("this loader was entered before; make another one")
         self._scheduler = Scheduler(self._max_memory, self._max_concurrency)
         self._group = await asyncio.TaskGroup().__aenter__()
+        self._coalescer = Coalescer(
+            self._scheduler,
+            self._source,
+            self._group,
+            window=self._load_window,
+            max_batch=self._max_batch,
+            send=self._send,
+            open_stream=self._open_stream,
+        )
         return self
 
     async def __aexit__(
@@ -117,6 +142,8 @@ class BatchLoader:
             return
         for line in self._lines:
             line.close()
+        assert self._coalescer is not None  # noqa: S101 - for the type checker: it came with the group
+        self._coalescer.close()
         for task in self._tasks:
             task.cancel()
         # Whatever the block was left with is none of the group's business, and no task of it ever fails.
@@ -180,6 +207,51 @@ class BatchLoader:
             UsageError: if the loader was not entered, or was closed, or belongs to another event loop.
         """
         return LoadedItems(self.get_batches(requests))
+
+    # -- objects ------------------------------------------------------------------------------------------
+
+    async def load(
+        self, obj: ObjectRef, *, archpath: str | None = None, start: int = 0, length: int | None = None
+    ) -> bytes:
+        """Return an object, a file inside it, or a range of either, in one batch with what others want.
+
+        Args:
+            obj: The object.
+            archpath: A file inside it.
+            start: First byte wanted.
+            length: Bytes wanted; None for all from `start`.
+
+        Raises:
+            ObjectNotFoundError: if it does not exist; nobody else's call fails for that.
+            RemoteError: if the server refuses it.
+            IncompleteBatchError, TransportError, LimitExceededError: as for any batch.
+            UsageError: if no server could have it; or if the loader was not entered, or was closed.
+        """
+        return await self._want(obj, archpath=archpath, start=start, length=length)
+
+    async def load_many(self, objs: Iterable[ObjectRef]) -> list[bytes]:
+        """Return objects, in order. Raises as `load` does, for the first that fails.
+
+        All of them are held: for more than that, there is `stream`.
+        """
+        wanted: list[asyncio.Future[bytes]] = []
+        try:
+            wanted += [self._want(obj) for obj in objs]
+            return await asyncio.gather(*wanted)
+        finally:
+            for future in wanted:
+                future.cancel()
+
+    def _want(
+        self, obj: ObjectRef, *, archpath: str | None = None, start: int = 0, length: int | None = None
+    ) -> asyncio.Future[bytes]:
+        self._entered()
+        assert self._coalescer is not None  # noqa: S101 - for the type checker: it came with the group
+        request = BatchRequest(continue_on_err=True)
+        request.add_object_request(obj, archpath=archpath, start=start, length=length)
+        return self._coalescer.want(request)
+
+    # -- figures ------------------------------------------------------------------------------------------
 
     def statistics(self) -> LoaderStatistics:
         """Return figures as of now.

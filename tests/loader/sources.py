@@ -15,7 +15,7 @@ from asyncbatch.errors import ObjectNotFoundError
 from ..support.batches import FakeObject
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
     from asyncbatch.errors import RemoteError
 
@@ -46,6 +46,7 @@ class Shelf:
         pace: Seconds between chunks.
         failing: Asked about each request; what it returns is raised.
         breaking: Asked about each request: bytes after which its answer breaks off, or None.
+        denied: Errors of objects.
 
     Attributes:
         requests: The names asked for by each batch.
@@ -62,7 +63,10 @@ class Shelf:
         pace: float = 0.0,
         failing: Callable[[list[str]], Exception | None] = lambda _: None,
         breaking: Callable[[list[str]], int | None] = lambda _: None,
+        denied: Mapping[str, RemoteError] | None = None,
     ) -> None:
+        self._denied = denied or {}
+        self.forgiving = False  # whether what is denied in a batch can be had by itself
         self._chunk = chunk
         self._latency = latency
         self._pace = pace
@@ -90,7 +94,8 @@ class Shelf:
         error = self._failing(names)
         if error is not None:
             raise error
-        return ShelfAnswer(names, self._read(names))
+        denied = {} if self.forgiving and len(names) == 1 and not request.continue_on_err else self._denied
+        return ShelfAnswer(names, self._read([*names], denied), denied)
 
     async def open_entry(self, request: BatchRequest) -> EntryAnswer:
         (entry,) = request.entries
@@ -99,17 +104,19 @@ class Shelf:
         error = self._failing([entry.name])
         if error is not None:
             raise error
+        if entry.name in self._denied and not self.forgiving:
+            raise self._denied[entry.name]
         if entry.name.startswith("gone"):
             raise _not_found(entry.name)
         data = data_of(entry.name)
         return EntryAnswer(iterate_source(data), len(data))
 
-    async def _read(self, names: list[str]) -> AsyncIterator[bytes]:
+    async def _read(self, names: list[str], denied: Mapping[str, RemoteError]) -> AsyncIterator[bytes]:
         left = self._breaking(names)
         self.open += 1
         self.most_open = max(self.most_open, self.open)
         try:
-            for chunk in _chunks(names, self._chunk):
+            for chunk in _chunks(names, self._chunk, denied):
                 if left is not None:
                     if left < len(chunk):
                         return
@@ -120,13 +127,13 @@ class Shelf:
             self.open -= 1
 
 
-def _chunks(names: list[str], size: int) -> Iterator[bytes]:
+def _chunks(names: list[str], size: int, denied: Mapping[str, RemoteError]) -> Iterator[bytes]:
     encoder = TarEncoder()
     kept = bytearray()
     for name in names:
         kept += (
             encoder.encode(_MISSING + name, b"")
-            if name.startswith("gone")
+            if name.startswith("gone") or name in denied
             else encoder.encode(name, data_of(name))
         )
         while len(kept) >= size:
@@ -138,13 +145,16 @@ def _chunks(names: list[str], size: int) -> Iterator[bytes]:
 class ShelfAnswer(ArchiveAnswer):
     archive_format = parse_format(".tar")
 
-    def __init__(self, names: list[str], chunks: AsyncIterator[bytes]) -> None:
+    def __init__(
+        self, names: list[str], chunks: AsyncIterator[bytes], denied: Mapping[str, RemoteError]
+    ) -> None:
+        self._denied = denied
         self.chunks = chunks
         self.member_names = names
 
     def fault(self, position: int, member_name: str) -> RemoteError | None:
         name = member_name.removeprefix(_MISSING)
-        return _not_found(name) if name != member_name else None
+        return self._denied.get(name, _not_found(name)) if name != member_name else None
 
 
 def _not_found(name: str) -> ObjectNotFoundError:
