@@ -42,7 +42,9 @@ _CODES: Final = {
     403: "AccessDenied",
     413: "EntityTooLarge",
     416: "InvalidRange",
+    429: "SlowDown",
     501: "NotImplemented",
+    503: "ServiceUnavailable",
     507: "InsufficientStorage",
 }
 
@@ -100,7 +102,7 @@ def _as_s3_error(error: Failure) -> S3Error:
     if isinstance(error, S3Error):
         return error
     if isinstance(error, CutError):  # before anything was sent
-        return S3Error(503, "ServiceUnavailable", f"try again: {error}")
+        error = ApiError(503, f"try again: {error}")
     if isinstance(error, SignatureError):
         return S3Error(error.status, error.code, error.message)
     known = error if isinstance(error, ApiError) else as_api_error(error)

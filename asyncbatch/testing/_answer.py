@@ -11,7 +11,7 @@ import termios
 from typing import TYPE_CHECKING, Final
 
 from ..server._serve import transport_of
-from ..server._stream import watching
+from ..server._stream import TRAILERS, watching
 from ._faults import Cut, Empty, Stall, Trickle
 
 if TYPE_CHECKING:
@@ -74,6 +74,8 @@ class FaultyAnswer:
         """Send a message, or what the fault leaves of it."""
         if message["type"] == "http.response.start":
             await self._start(message)
+        elif message["type"] == TRAILERS:
+            await self._send(message)  # also behind a body that ended too soon: there they tell on it
         elif not self._is_over:
             await self._continue(message.get("body", b""), more=message.get("more_body", False))
 

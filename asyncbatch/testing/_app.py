@@ -13,6 +13,7 @@ from ..server._alteration import alter
 from ..server._batch import expired
 from ..server._errors import HANDLERS, ApiError
 from ..server._redirect import is_redirected
+from ..server._s3_errors import answer_error
 from ..server._stream import read_body
 from ._alterations import as_alteration
 from ._answer import FaultyAnswer, break_off
@@ -29,7 +30,9 @@ __all__ = ["FaultyApp", "Watched"]
 
 _BATCH: Final = re.compile(r"/v1/ml/moss(/[^/]+)?")
 _BATCHES: Final = "/v1/ml/moss/"
-_OBJECTS: Final = "/v1/objects/"
+# As AIStore has them, and as S3 does.
+_OBJECT: Final = re.compile(r"/v1/objects/[\s\S]*|/(?!v1/)[^/]+/[\s\S]+")
+_BUCKET: Final = re.compile(r"/[^/]+/?")
 _MAX_REQUEST: Final = 64 << 20
 
 
@@ -50,7 +53,7 @@ class FaultyApp:
 
     Args:
         app: The reference server.
-        batches: Requests for batches, each counted once, when the proxy gets it.
+        batches: Requests for batches and bundles, each counted once, when the proxy gets it.
         objects: Requests for objects, likewise.
         redirects: Whether `app` redirects.
     """
@@ -71,8 +74,9 @@ class FaultyApp:
             fault = self._redirected.pop(key)
             hops = {"target"}
         else:
-            # Who goes to the target by himself is not redirected any more.
-            hops = {"proxy"} if self._redirects and not is_redirected(request) else {"proxy", "target"}
+            # Who goes to the target by himself is not redirected any more, and of S3 nothing is.
+            redirects = self._redirects and _is_aistore(request) and not is_redirected(request)
+            hops = {"proxy"} if redirects else {"proxy", "target"}
             try:
                 fault, receive = await self._begin(request, receive)
             except (ApiError, ClientDisconnect) as error:
@@ -86,16 +90,17 @@ class FaultyApp:
     async def _begin(self, request: Request, receive: Receive) -> tuple[Fault | None, Receive]:
         """Write down what is asked, and return the fault for it and what is to be received instead."""
         body = b""
-        if request.method == "GET" and _BATCH.fullmatch(request.scope["path"]):
+        path = request.scope["path"]
+        if _is_bundle(request) or (request.method == "GET" and _BATCH.fullmatch(path)):
             watched = self._batches
             body = await read_body(request, _MAX_REQUEST)
             receive = _again(body, receive)
-        elif request.scope["path"].startswith(_OBJECTS):
+        elif _OBJECT.fullmatch(path):
             watched = self._objects
         else:
             return None, receive
         query = request.scope["query_string"].decode("latin-1")
-        asked = Asked(request.method, request.scope["path"], query, body)
+        asked = Asked(request.method, path, query, body)
         fault = watched.script.take(asked)
         watched.asked.append(replace(asked, fault=fault))
         return fault, receive
@@ -124,12 +129,26 @@ class FaultyApp:
                 answer = FaultyAnswer(fault, request.scope, receive, send, on_redirect=on_redirect)
                 await self._app(request.scope, receive, answer)
                 return
-        await (await HANDLERS[ApiError](request, error))(request.scope, receive, send)
+        if _is_aistore(request):
+            response = await HANDLERS[ApiError](request, error)
+        else:
+            response = answer_error(request, error)
+        await response(request.scope, receive, send)
 
 
 def _key(path: str, query: str) -> tuple[str, str]:
     """Return what tells a redirect from others: of objects, only AIStore's mark in the query does."""
     return path, parse_qs(query).get("utm", [""])[-1]
+
+
+def _is_aistore(request: Request) -> bool:
+    path: str = request.scope["path"]
+    return path.startswith("/v1/")
+
+
+def _is_bundle(request: Request) -> bool:
+    is_posted = request.method == "POST" and _BUCKET.fullmatch(request.scope["path"])
+    return bool(is_posted) and "bundle" in request.query_params
 
 
 def _is_instead(fault: Fault | None) -> bool:

@@ -26,7 +26,8 @@ class FaultyServer:
 
     It runs in this event loop, on loopback and a free port, for as long as its ``async with`` block does.
     Each request for a batch takes the next fault of the script, once, when the proxy gets it, wherever on the
-    way it then strikes. What has no fault is answered as it should be.
+    way it then strikes. What has no fault is answered as it should be. Bundles are batches, too, and objects
+    those of S3's side as well.
 
     Args:
         root: A folder; its sub-folders are the buckets, the files in them the objects.
