@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncbatch.codecs._events import MemberData, MemberEnd, MemberStart, WholeMember
@@ -95,6 +95,7 @@ def test_every_key_has_its_member(compression: str, size: int) -> None:
     assert list(decoder) == []
 
 
+@settings(max_examples=60)
 @given(st.lists(st.sampled_from(["a", "b", "aa", "ab", ERRORS]), min_size=1, max_size=8), st.data())
 def test_whatever_is_left_out_is_found(keys: list[str], data: st.DataObject) -> None:
     left_out = data.draw(st.sets(st.sampled_from(keys)))

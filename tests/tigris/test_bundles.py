@@ -136,7 +136,7 @@ async def test_cut_anywhere_it_goes_on(make_client: MakeClient) -> None:
     """Every cut of the answer, the rest of which is asked for then."""
     archive = bundle(KEYS, OBJECTS)
     expected = [(key, OBJECTS.get(key, b""), key not in OBJECTS) for key in KEYS]
-    ends = [*range(0, len(archive), 67), len(archive) - 1024, len(archive) - 1]
+    ends = [*range(0, len(archive), 139), len(archive) - 1024, len(archive) - 1]
     async with WireServer() as server, make_client(server.url) as client:
         for end in ends:
             for is_lost in (False, True):
