@@ -39,6 +39,9 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    # Of a server that answers, on a machine that may be busy.
+    monkeypatch.setenv("AWS_METADATA_SERVICE_TIMEOUT", "60")
+    monkeypatch.setattr(ContainerMetadataFetcher, "TIMEOUT_SECONDS", 60)
     monkeypatch.setattr(ContainerMetadataFetcher, "SLEEP_TIME", 0)
     return tmp_path
 
