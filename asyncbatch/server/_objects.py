@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ._shards import Shards
     from ._store import Store, StoredObject, Upload
 
-__all__ = ["Objects", "open_source", "parse_range", "receive"]
+__all__ = ["Objects", "open_source", "parse_range", "read_and_close", "receive"]
 
 # Each makes another request of the same path: served without it, we would read or overwrite amiss.
 _UNSUPPORTED: Final = (
@@ -138,7 +138,7 @@ class Objects:
                     headers["Accept-Ranges"] = "bytes"
                     headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{source.size}"
             headers["Content-Length"] = str(length)
-            body = Body(_read_and_close(source, start, length))
+            body = Body(read_and_close(source, start, length))
             return StreamResponse(body, headers=headers, status=status, first=body.fill())
         except CutError as error:
             raise ApiError(503, f"try again: {error}") from None
@@ -221,7 +221,8 @@ def _version_headers(stored: StoredObject) -> dict[str, str]:
     return headers
 
 
-def _read_and_close(source: Source, start: int, length: int) -> Generator[Buffer]:
+def read_and_close(source: Source, start: int, length: int) -> Generator[Buffer]:
+    """Yield a part of a source, and close it, however that ends."""
     with source:
         yield from source.pieces(start, length)
 

@@ -16,7 +16,7 @@ from anyio.to_thread import run_sync
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ._objects import parse_range, receive
+from ._objects import parse_range, read_and_close, receive
 from ._payload import Payload
 from ._s3_errors import FAILURES, S3Error, answer_error
 from ._source import Source
@@ -25,12 +25,11 @@ from ._stream import Body, StreamResponse
 from ._target import check_path
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator
+    from collections.abc import Awaitable, Callable
     from typing import TypeAlias
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from ..codecs._events import Buffer
     from ._bundle import Bundles
     from ._s3_buckets import S3Buckets
     from ._signed import Signatures
@@ -150,7 +149,7 @@ class S3:
         try:
             headers = _checked_headers(request, stored)
             start, length, status = _wanted(request, stored, headers)
-            body = Body(_read_and_close(Source.whole(stored), start, length))
+            body = Body(read_and_close(Source.whole(stored), start, length))
             return StreamResponse(
                 body, headers=headers | {"Content-Length": str(length)}, status=status, first=body.fill()
             )
@@ -214,8 +213,3 @@ def _wanted(request: Request, stored: StoredObject, headers: dict[str, str]) -> 
     start, length = wanted
     headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{stored.size}"
     return start, length, 206
-
-
-def _read_and_close(source: Source, start: int, length: int) -> Generator[Buffer]:
-    with source:
-        yield from source.pieces(start, length)

@@ -243,9 +243,14 @@ def test_xml_that_is_no_request(body: str) -> None:
     assert (caught.value.status, caught.value.code) == (400, "MalformedXML")
 
 
-def test_an_xml_without_keys() -> None:
-    with pytest.raises(S3Error, match="1 to 5000 keys"):
-        parse_keys(b"<Bundle/>", is_xml=True)
+@pytest.mark.parametrize("count", [0, 5000, 5001, 100_000])
+def test_the_number_of_keys_in_xml(count: int) -> None:
+    body = b"<Bundle>%b</Bundle>" % (b"<Object><Key>a</Key></Object>" * count)
+    if count == 5000:
+        assert parse_keys(body, is_xml=True) == ["a"] * count
+    else:
+        with pytest.raises(S3Error, match="1 to 5000 keys"):
+            parse_keys(body, is_xml=True)
 
 
 @pytest.mark.parametrize(
