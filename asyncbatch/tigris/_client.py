@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from ..batch import BatchOptions, BatchRequest, BatchStream, ObjectRef
     from ..limits import Limits
+    from ..loader import LoaderOptions
     from ..transport import RetryPolicy
 
 __all__ = ["Client"]
@@ -119,6 +120,11 @@ class Client(AsyncCloseable):
     def __repr__(self) -> str:
         return f"<tigris.Client {public_url(self._connection.endpoint)}>"
 
+    @property
+    def default_bucket(self) -> str | None:
+        """The bucket that is meant where none is named, or None."""
+        return self._bucket
+
     async def aclose(self) -> None:
         """Close all connections, and with them what is still being read. May be called again."""
         if self._own_http is not None:
@@ -177,8 +183,15 @@ class Client(AsyncCloseable):
             bucket = self.bucket(bucket)
         return self.batch_loader().get_batch(make_request(request, bucket, options))
 
-    def batch_loader(self) -> BatchLoader:
-        """Return a loader of batches from this server."""
+    def batch_loader(self, **options: Unpack[LoaderOptions]) -> BatchLoader:
+        """Return a loader of batches from this server.
+
+        Args:
+            options: Those of `BatchLoader`, such as `max_concurrency` and `max_memory`.
+
+        Raises:
+            UsageError: for options that cannot be meant.
+        """
         return BatchLoader(
-            self._source, limits=self._limits, retry=self._retry, max_resumes=self._max_resumes
+            self._source, limits=self._limits, retry=self._retry, max_resumes=self._max_resumes, **options
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tarfile
 from contextlib import suppress
 from functools import partial
@@ -116,6 +117,32 @@ def test_nothing_is_said_of_what_follows_a_cut() -> None:
         assert members == expected[: len(members)]
         assert len(members) < 6  # the last key is only known to be missing at the end
         assert members[-1:] != [(MISSING, b"")]
+
+
+@pytest.mark.parametrize(("form", "compression"), [(".tar.gz", "gzip"), (".tar.zst", "zstd")])
+def test_a_cut_of_what_is_compressed(form: str, compression: str) -> None:
+    keys = ["gone", "a", "b", "gone", "c/d", "lost"]
+    packed = pack(bundle(keys, OBJECTS), compression)
+    for end in range(len(packed)):
+        members, error = decode(BundleDecoder(keys, parse_format(form)), split(packed[:end], 50))
+        assert isinstance(error, TruncatedArchiveError)
+        assert len(members) < 6
+        assert members[-1:] != [(MISSING, b"")]
+
+
+def test_keys_that_end_in_a_slash_may_come_as_folders() -> None:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        for name in ("a/", "other/"):
+            info = tarfile.TarInfo(name)
+            info.type = tarfile.DIRTYPE
+            archive.addfile(info)
+    decoder = BundleDecoder(["x", "a/"], parse_format(".tar"))
+    decoder.feed(file.getvalue())
+    missing, folder, other = decoder
+    assert isinstance(folder, WholeMember)
+    assert isinstance(other, WholeMember)
+    assert (missing.name, folder.name, folder.kind, other.kind) == ("", "a/", "file", "dir")  # type: ignore[union-attr]
 
 
 def test_an_archive_that_ends_well_and_too_early_is_cut() -> None:

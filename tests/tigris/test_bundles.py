@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+import tigris_boto3_ext
+from tigris_boto3_ext.objects import bundle as official
 
 from asyncbatch import (
     AuthenticationError,
@@ -20,6 +22,7 @@ from asyncbatch import (
     TruncatedArchiveError,
     UnsupportedFormatError,
     UsageError,
+    tigris,
 )
 from asyncbatch.errors import BucketNotFoundError, RemoteError
 from asyncbatch.tigris import (
@@ -217,7 +220,9 @@ async def test_a_bundle_that_lacks_its_end_is_not_asked_for_for_ever(make_client
 class TestFailMode:
     async def test_keys_that_do_not_exist(self, make_client: MakeClient) -> None:
         missing = error(
-            404, "BundleKeyNotFound", "<MissingKeys><Key>x</Key><Key> y&amp;\n</Key></MissingKeys>"
+            404,
+            "BundleKeyNotFound",
+            "<RequestId>17</RequestId><MissingKeys><Key>x</Key><Key> y&amp;\n</Key></MissingKeys>",
         )
         async with WireServer(missing) as server, make_client(server.url) as client:
             with pytest.raises(BundleError, match="because") as caught:
@@ -229,6 +234,7 @@ class TestFailMode:
             assert (one.status, one.status_code, one.code) == (404, 404, "BundleKeyNotFound")
             assert one.missing_keys == ("x", " y&\n")
             assert one.body.startswith("<Error><Code>BundleKeyNotFound")
+            assert one.request_id == "17"
             assert isinstance(one, RemoteError)
             assert not one.retryable
 
@@ -375,6 +381,18 @@ class TestErrors:
 
 
 class TestUse:
+    def test_names_are_those_of_the_official_sdk(self) -> None:
+        names = [name for name in tigris_boto3_ext.__all__ if "bundle" in name.lower()]
+        assert len(names) == 9
+        for name in names:
+            assert name in tigris.__all__
+            if name.isupper():
+                assert getattr(tigris, name) == getattr(official, name)
+        theirs = official.BundleError("words", status_code=404, body="b", code="c", request_id="r")
+        ours = BundleError(status=404, message="words", body="b", code="c", request_id="r")
+        for name, value in vars(theirs).items():
+            assert getattr(ours, name) == value
+
     def test_what_could_never_work(self, make_client: MakeClient) -> None:
         client = make_client("http://127.0.0.1:1")
         bad: list[tuple[dict[str, Any], str]] = [

@@ -35,13 +35,13 @@ _MEMBERS: Final = (WholeMember, MemberStart)
 _MAX_REPORT_PER_KEY: Final = 8192
 
 
-class _Absent(WholeMember):
-    """What comes in the place of a key that is not in the bundle."""
+class _Empty(WholeMember):
+    """An object without data, or what comes in the place of a key that is not in the bundle."""
 
     __slots__ = ("data", "name", "offset", "size")
 
-    def __init__(self, offset: int) -> None:
-        self.name, self.data, self.size, self.offset = MISSING, b"", 0, offset
+    def __init__(self, name: str, offset: int) -> None:
+        self.name, self.data, self.size, self.offset = name, b"", 0, offset
 
 
 class _Held:
@@ -178,13 +178,14 @@ class BundleDecoder:
                 # The hot path: a member of the key that is due, and nothing that has to be thought of.
                 if (
                     isinstance(event, _MEMBERS)
+                    and event.size
                     and self._due < len(keys)
                     and event.name == keys[self._due] != ERRORS_NAME
                     and self._held is None
                 ):
                     self._due += 1
                     self._objects += 1
-                    self._bytes += event.size or 0
+                    self._bytes += event.size
                     yield event
                     continue
                 self._take(event)
@@ -238,6 +239,9 @@ class BundleDecoder:
             self._due += 1
             self._objects += 1
             self._bytes += size
+            if not size and member.kind == "dir":
+                # A key may end in a slash. The tar writers of some take that for a folder.
+                member = _Empty(member.name, member.offset)
         elif member.name == ERRORS_NAME and size > self._max_held:
             raise self._too_large(size)
         self._events.extend(events or (member,))
@@ -253,7 +257,7 @@ class BundleDecoder:
         """Let out what stands for the keys before `index`."""
         absent = self._keys[self._due : index]
         self._absent.update(absent)
-        self._events.extend(_Absent(self._offset) for _ in absent)
+        self._events.extend(_Empty(MISSING, self._offset) for _ in absent)
         self._due = index
 
     def _too_large(self, size: int) -> AsyncBatchError:

@@ -51,12 +51,21 @@ class BundleError(RemoteError):
     Attributes:
         body: The answer, as far as it is of use.
         missing_keys: The keys that do not exist, as far as the server names them.
+        request_id: What the server calls the request, if it says so.
     """
 
-    def __init__(self, *, body: str, missing_keys: tuple[str, ...] = (), **about: Any) -> None:  # noqa: ANN401 - of RemoteError
+    def __init__(
+        self,
+        *,
+        body: str,
+        missing_keys: tuple[str, ...] = (),
+        request_id: str | None = None,
+        **about: Any,  # noqa: ANN401 - of RemoteError
+    ) -> None:
         super().__init__(**about)
         self.body = body
         self.missing_keys = missing_keys
+        self.request_id = request_id
 
     @property
     def status_code(self) -> int:
@@ -130,6 +139,7 @@ def bundle_error_of(error: RemoteError, body: bytes) -> RemoteError:
         retry_after=error.retry_after,
         body=body.decode("utf-8", "replace"),
         missing_keys=() if missing is None else tuple(key.text for key in missing.all("Key")),
+        request_id=None if document is None else document.text_of("RequestId"),
     )
 
 
