@@ -29,7 +29,7 @@ from ._errors import ApiError, as_api_error
 from ._getbatch import RangeError, parse_batch
 from ._objects import open_source
 from ._redirect import PROXY_ID, Tickets, is_redirected, redirect
-from ._store import MissingError, NoSuchBucketError, NoSuchObjectError, StoreError
+from ._store import MissingError, NoSuchBucketError, NoSuchObjectError, StoreError, UpstreamError
 from ._stream import CHUNK_SIZE, Body, CutError, StreamResponse, read_body, watching
 from ._target import bucket_of
 
@@ -173,6 +173,9 @@ class Batches:
                     allowed -= 1
                     yield encoder.encode(_MISSING + entry.member, b"")
                     continue
+                except UpstreamError as error:
+                    # Nothing is wrong with what was asked for: who asks again may be luckier.
+                    raise CutError(str(error)) from error
                 except (StoreError, OSError) as error:
                     _logger.warning("%s: batch ends early: %s", entry.member, error)
                     break

@@ -68,8 +68,9 @@ class RemoteStore:
 
     def check_bucket(self, bucket: str, /) -> None:
         place = self._locate(bucket)
-        if self._stores.provider == "http":
-            return  # a web server says nothing of folders
+        if bucket == self._stores.default_bucket or self._stores.provider == "http":
+            # Somebody has named it, and may not be allowed to list it. A web server says nothing of folders.
+            return
         with translated(bucket):
             found = next(iter(obstore.list(place.store, place.path, chunk_size=1)), ())
         with self._lock:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
+from ..errors import UsageError
 from ._folder import FolderStore
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ def open_root(root: str | os.PathLike[str] | ObjectStore) -> Store:
 
     is_web = isinstance(root, str) and not root.lower().startswith("memory:")
     stores = Stores(root, retry_config=_RETRIES) if is_web else Stores(root)
+    if stores.provider == "file":
+        raise UsageError("pass the path of the folder: files are read and written by the server itself")
     from ._remote import RemoteStore  # noqa: PLC0415 - obstore, which is there by now, is an extra
 
     return RemoteStore(stores)

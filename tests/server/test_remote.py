@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import obstore
 import pytest
-from obstore.store import MemoryStore
+from obstore.store import LocalStore, MemoryStore
 
 from asyncbatch.errors import UsageError
 from asyncbatch.objectstore._stores import Stores
@@ -109,6 +109,11 @@ def test_a_store_of_obstore() -> None:
         assert stored.read(0, 9) == b"data"
 
 
+def test_a_folder_of_obstore(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="pass the path"):
+        open_root(LocalStore(tmp_path))
+
+
 # Buckets
 
 
@@ -142,6 +147,8 @@ def test_bucket_names_that_cannot_be(memory: RemoteStore, name: str) -> None:
 
 def test_a_url_of_one_bucket_serves_no_other(upstream: Upstream) -> None:
     store = RemoteStore(Stores(upstream.s3("one")))
+    store.check_bucket("one")
+    assert upstream.requests == []
     upstream.objects = {"/one/o": b"1", "/two/o": b"2"}
     assert store.list_buckets() == ["one"]
     store.open_object("one", "o").close()
@@ -394,11 +401,32 @@ def test_refusals(upstream: Upstream, status: int, code: str, error: type[Except
 )
 def test_refusals_of_listings(upstream: Upstream, status: int, code: str, error: type[Exception]) -> None:
     upstream.refusal = lambda _method, _path: (status, code)
-    store = RemoteStore(Stores(upstream.s3("b")))
     with pytest.raises(error):
-        store.check_bucket("b")
-    with pytest.raises(error):
-        store.list_objects("b", prefix="", after="", limit=1)
+        RemoteStore(Stores(upstream.s3("b"))).list_objects("b", prefix="", after="", limit=1)
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [("", None), ("NoSuchBucket", NoSuchBucketError), ("AccessDenied", UpstreamError)],
+)
+def test_any_bucket_of_a_cloud(upstream: Upstream, code: str, error: type[Exception] | None) -> None:
+    upstream.refusal = lambda _method, _path: (404 if code == "NoSuchBucket" else 403, code) if code else None
+    store = RemoteStore(
+        Stores(
+            "s3://",
+            endpoint=upstream.url,
+            region="us-east-1",
+            skip_signature=True,
+            client_options={"allow_http": True},
+        )
+    )
+    with pytest.raises(UnsupportedError):
+        store.list_buckets()
+    if error is None:
+        store.check_bucket("any")
+    else:
+        with pytest.raises(error):
+            store.check_bucket("any")
 
 
 def test_an_upstream_that_is_down() -> None:

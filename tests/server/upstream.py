@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _RANGE = re.compile(r"bytes=([0-9]+)-([0-9]+)")
+_LISTING = b"<ListBucketResult><Name>b</Name><IsTruncated>false</IsTruncated></ListBucketResult>"
 _MODIFIED = "Sat, 01 Nov 2025 12:00:00 GMT"
 
 
@@ -80,6 +81,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.command == "PUT":
             upstream.objects[path] = body
             self._answer(200, {"ETag": upstream.etags(body)})
+        elif path.count("/") == 1:
+            self._answer(200, {}, _LISTING)
         elif path not in upstream.objects:
             self._refuse(404, "NoSuchKey")
         elif self.command == "DELETE":
