@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Client"]
 
-_LOCAL: Final = frozenset({"file", "memory"})
+_WEB: Final = frozenset({"http", "https"})
+_REMOTE: Final = _WEB | {"s3", "gs", "az"}
 # A request is sent again by us, who know what it was for. What is slow is so by the reader's choice, whom no
 # deadline of a whole answer is to disturb; what stands still is given up.
 _RETRY_CONFIG: Final = {"max_retries": 0, "retry_timeout": timedelta(minutes=3)}
@@ -57,7 +58,8 @@ class Client(AsyncCloseable):
         max_memory: Bytes that batches may hold ahead of their reader, as a number, or like ``"64MiB"``.
         **config: Settings of obstore, such as ``region``, ``endpoint``, ``credential_provider`` and
             ``client_options``. The others are those of the environment, such as `$AWS_ACCESS_KEY_ID`,
-            `$AWS_ENDPOINT_URL` and `$GOOGLE_SERVICE_ACCOUNT`.
+            `$AWS_ENDPOINT_URL` and `$GOOGLE_SERVICE_ACCOUNT`; with ``client_options``, no timeouts, proxies
+            and the like are taken from there.
 
     Raises:
         UsageError: if there is no such scheme or folder, a setting is unknown, or obstore is not installed.
@@ -87,6 +89,11 @@ class Client(AsyncCloseable):
 
     def __repr__(self) -> str:
         return f"<objectstore.Client {self._stores!r}>"
+
+    @property
+    def default_bucket(self) -> str | None:
+        """The bucket that is meant where none is named, or None."""
+        return self._stores.default_bucket
 
     async def aclose(self) -> None:
         """Do nothing: connections are obstore's, which closes those that are idle. May be called again."""
@@ -168,7 +175,11 @@ class Client(AsyncCloseable):
 
 def _with_defaults(url: str | ObjectStore, config: dict[str, Any]) -> dict[str, Any]:
     """Return settings with those of ours for what goes over a network."""
-    if not isinstance(url, str) or url.partition("://")[0].lower() in _LOCAL:
+    scheme = url.partition("://")[0].lower() if isinstance(url, str) else ""
+    if scheme not in _REMOTE:
         return config
-    options = _CLIENT_OPTIONS | dict(config.get("client_options") or {})
-    return {"retry_config": _RETRY_CONFIG} | config | {"client_options": options}
+    if "client_options" in config or scheme in _WEB:
+        options = _CLIENT_OPTIONS | dict(config.get("client_options") or {})
+        return {"retry_config": _RETRY_CONFIG} | config | {"client_options": options}
+    # As they are, they would take the place of those of the environment, such as $AWS_ALLOW_HTTP.
+    return {"retry_config": _RETRY_CONFIG} | _CLIENT_OPTIONS | config

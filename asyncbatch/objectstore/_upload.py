@@ -8,7 +8,7 @@ from collections.abc import AsyncIterable
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 from ..archive._sources import close_source, iterate_source
-from ..errors import UsageError
+from ..errors import LimitExceededError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -59,7 +59,7 @@ async def upload(store: Any, path: str, data: ObjectData, *, whole: int | None =
 
     Raises:
         OSError: if a file cannot be read.
-        UsageError: for more than `whole` bytes.
+        LimitExceededError: for more than `whole` bytes.
         UploadError: for what obstore raises.
         Exception: what the iterable does.
     """
@@ -70,9 +70,8 @@ async def upload(store: Any, path: str, data: ObjectData, *, whole: int | None =
     try:
         first, ended = await _gather(chunks, _PART if whole is None else whole + 1)
         if whole is not None and len(first) > whole:
-            raise UsageError(
-                f"{path!r}: more than max_item_size={whole} bytes cannot be sent over plain HTTP"
-            )
+            what = f"object {path!r}, held in memory since HTTP takes no parts"
+            raise LimitExceededError("max_item_size", len(first), whole, what=what)
         if ended:
             await _put(store, path, first, parts=whole is None)
         else:
