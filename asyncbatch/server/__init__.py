@@ -1,4 +1,4 @@
-"""An ASGI application that speaks GetBatch and Tigris's Bundle API over any object store, and a way to run it.
+"""An ASGI application: GetBatch and Tigris's Bundle API over any object store; and a way to run it.
 
 Needs the extra ``server``. Names are loaded when first used: an application under another ASGI server does
 not need uvicorn.
