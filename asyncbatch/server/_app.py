@@ -97,7 +97,8 @@ def serve_store(
 def _s3(store: Store, signatures: Signatures) -> list[Route]:
     """Return the routes of S3, which is everywhere else."""
     s3 = S3(store, signatures, S3Buckets(store, signatures), Bundles(store, signatures))
-    return [Route(path, s3) for path in ("/", "/{bucket}", "/{bucket}/", "/{bucket}/{name:object_name}")]
+    # In this order: "/{bucket}/" would match a key that is a newline.
+    return [Route(path, s3) for path in ("/{bucket}/{name:object_name}", "/{bucket}", "/{bucket}/", "/")]
 
 
 def _aistore(store: Store, cluster: Cluster, *, redirect: bool, max_soft_errors: int | None) -> list[Route]:

@@ -96,14 +96,14 @@ class S3:
             handlers = self._object
         else:
             handlers = self._bucket if "bucket" in request.path_params else self._service
-        if request.method not in handlers:
-            headers = {"Allow": ", ".join(sorted(handlers))}
-            message = f"{request.method} is not allowed against this resource"
-            raise S3Error(405, "MethodNotAllowed", message, headers=headers)
-        known, handler = handlers[request.method]
+        known, handler = handlers.get(request.method, (_HARMLESS, None))
         if unknown := request.query_params.keys() - known:
             message = f"not supported by this server: {', '.join(sorted(unknown))}"
             raise S3Error(501, "NotImplemented", message)
+        if handler is None:
+            headers = {"Allow": ", ".join(sorted(handlers))}
+            message = f"{request.method} is not allowed against this resource"
+            raise S3Error(405, "MethodNotAllowed", message, headers=headers)
         return handler
 
     async def _get(self, request: Request) -> ASGIApp:

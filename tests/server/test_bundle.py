@@ -49,6 +49,8 @@ DECOMPRESS: dict[str, Callable[[bytes], bytes]] = {
 }
 ODD = [
     "n\nn",
+    "\n",
+    "n\n",
     "\x01\x7f\r",
     "%2e%2e/%00 +&?#",
     "ü\U0001f600",

@@ -174,6 +174,7 @@ async def test_conditions(http: httpx.AsyncClient) -> None:
         ("GET", "/b/o?acl", (501, "NotImplemented")),
         ("PUT", "/b/o?partNumber=1&uploadId=2", (501, "NotImplemented")),
         ("GET", "/b?versioning", (501, "NotImplemented")),
+        ("POST", "/b/o?uploads", (501, "NotImplemented")),
         ("GET", "/b", (501, "NotImplemented")),
         ("GET", "/b?list-type=2&delimiter=/", (501, "NotImplemented")),
         ("GET", "/b?list-type=2&max-keys=x", (400, "InvalidArgument")),
