@@ -255,25 +255,37 @@ class RawBundle(AsyncCloseable):
     def __init__(self, bundle: BundleResponse) -> None:
         self._bundle = bundle
         self._answer: BundleAnswer | None = None
-        self._ended = False
+        self._state = "open"  # while a chunk is awaited "being read", and at last "closed"
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Buffer:
-        if self._ended:
+        if self._state == "being read":
+            raise UsageError("this archive is being read by another task already; it has one consumer")
+        if self._state == "closed":
             raise StopAsyncIteration
-        if self._answer is None:
-            self._answer = await self._bundle._open_raw()
+        self._state = "being read"
         try:
+            if self._answer is None:
+                self._answer = await self._bundle._open_raw()
             return await self._answer.chunks.__anext__()
         except StopAsyncIteration:
-            self._ended = True
-            await self._bundle.aclose()
+            await self.aclose()
+            assert self._answer is not None  # noqa: S101 - for the type checker: it has ended
             self._bundle._end_raw(self._answer)
             raise
+        except UsageError:  # of who reads the bundle otherwise, and goes on
+            self._state = "closed"
+            raise
+        except BaseException:  # cancellation too: nobody can go on behind half an archive
+            await self.aclose()
+            raise
+        finally:
+            if self._state == "being read":
+                self._state = "open"
 
     async def aclose(self) -> None:
         """Close the bundle."""
-        self._ended = True
+        self._state = "closed"
         await self._bundle.aclose()

@@ -46,8 +46,8 @@ _logger: Final = logging.getLogger("asyncbatch.tigris")
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 _MAX_ERROR_BODY: Final = 1 << 20  # bytes; of a bundle, it may name each key
 _SHOWN: Final = 100  # characters of what is too long
-# Of credentials that others may have taken the place of meanwhile. A HEAD's answer has no code.
-_OUTDATED: Final = EXPIRED | {"InvalidAccessKeyId", "InvalidToken", ""}
+# Of credentials that others may have taken the place of meanwhile.
+_OUTDATED: Final = EXPIRED | {"InvalidAccessKeyId", "InvalidToken"}
 
 
 class Connection:

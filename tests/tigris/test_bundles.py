@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import pickle
 from typing import TYPE_CHECKING, Any
@@ -40,7 +41,7 @@ from .bundles import ERRORS, answer, bundle, error, pack, report, trailers_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from asyncbatch.tigris import Client
+    from asyncbatch.tigris import Client, RawBundle
 
     from ..support.wire import Asked
 
@@ -139,7 +140,8 @@ async def test_cut_anywhere_it_goes_on(make_client: MakeClient) -> None:
     """Every cut of the answer, the rest of which is asked for then."""
     archive = bundle(KEYS, OBJECTS)
     expected = [(key, OBJECTS.get(key, b""), key not in OBJECTS) for key in KEYS]
-    ends = [*range(0, len(archive), 139), len(archive) - 1024, len(archive) - 1]
+    edges = range(0, len(archive), 512)
+    ends = [end for edge in edges for end in (edge - 1, edge, edge + 1, edge + 50) if 0 <= end < len(archive)]
     async with WireServer() as server, make_client(server.url) as client:
         for end in ends:
             for is_lost in (False, True):
@@ -319,11 +321,39 @@ class TestTheArchiveItself:
                 await raw.aclose()
                 assert [chunk async for chunk in raw] == []
 
+    async def test_one_task_reads_it(self, make_client: MakeClient) -> None:
+        async def silence(writer: asyncio.StreamWriter) -> None:
+            writer.write(answer(b"half", end=False))
+            await asyncio.Event().wait()
+
+        async with WireServer(silence, silence) as server, make_client(server.url) as client:
+            raw = bundle_objects(client, "b", KEYS).aiter_raw()
+            assert await anext(raw) == b"half"
+            task = asyncio.create_task(read_rest(raw))
+            await asyncio.sleep(0)
+            with pytest.raises(UsageError, match="one consumer"):
+                await anext(raw)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert [chunk async for chunk in raw] == []
+            raw = bundle_objects(client, "b", KEYS).aiter_raw()
+            await anext(raw)
+            task = asyncio.create_task(read_rest(raw))
+            await asyncio.sleep(0)
+            await raw.aclose()
+            with pytest.raises(TransportError):
+                await task
+
+
+async def read_rest(raw: RawBundle) -> bytes:
+    return b"".join([bytes(chunk) async for chunk in raw])
+
 
 async def read_raw(client: Client) -> bytes:
     response = bundle_objects(client, "b", KEYS)
     async with response.aiter_raw() as raw:
-        return b"".join([bytes(chunk) async for chunk in raw])
+        return await read_rest(raw)
 
 
 class TestErrors:

@@ -498,6 +498,11 @@ class TestClients:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
         assert repr(Client(**key, max_connections=1)) == "<tigris.Client http://127.0.0.1:1>"
 
+    def test_a_bucket_of_its_own(self, make_client: MakeClient) -> None:
+        client = make_client("http://127.0.0.1:1", bucket="mine")
+        assert (client.default_bucket, client.bucket().name, client.bucket("b").name) == ("mine", "mine", "b")
+        assert make_client("http://127.0.0.1:1").default_bucket is None
+
     async def test_names_that_no_url_has_room_for(self, make_client: MakeClient) -> None:
         async with make_client("http://127.0.0.1:1") as client:
             with pytest.raises(UsageError, match="too long"):
