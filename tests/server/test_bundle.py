@@ -130,6 +130,7 @@ async def test_the_official_client(objects: Path, compression: str) -> None:
             bundle_objects(s3, "b", ["x", "a", "y"], compression=compression, on_error="fail")
         assert (caught.value.status_code, caught.value.code) == (404, "BundleKeyNotFound")
         assert "<MissingKeys><Key>x</Key><Key>y</Key></MissingKeys>" in caught.value.body
+        s3.close()
 
     async with running(create_app(objects, credentials=Credentials("key", "secret"))) as url:
         await run_sync(work, url)

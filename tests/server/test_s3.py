@@ -87,6 +87,7 @@ async def test_boto3(url: str, root: Path) -> None:
         s3.delete_bucket(Bucket="made")
         with pytest.raises(ClientError, match="404"):
             s3.head_bucket(Bucket="made")
+        s3.close()
 
     await run_sync(work)
     assert not (root / "made").exists()
