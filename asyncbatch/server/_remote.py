@@ -117,13 +117,13 @@ class RemoteStore:
     def _list(self, bucket: str, place: Place, prefix: str, after: str, limit: int) -> Iterator[ObjectMeta]:
         """Yield the objects of a folder that has all of `prefix`, not those before `after` if possible."""
         try:
-            folder = self._stores.locate(bucket, prefix.rpartition("/")[0]).path
+            folder = self._place(bucket, prefix.rpartition("/")[0]).path
         except UsageError:
             return  # no object has such a name
         offset = None
         if after:
             with suppress(UsageError):  # if it is no object's name, the folder is read from its beginning
-                offset = self._stores.locate(bucket, after).path
+                offset = self._place(bucket, after).path
         for some in obstore.list(place.store, folder, offset=offset, chunk_size=min(limit + 1, _PER_REQUEST)):
             yield from some
 
@@ -152,13 +152,13 @@ class RemoteStore:
         if only is not None and bucket != only:
             raise NoSuchBucketError(bucket)
         try:
-            place = self._stores.locate(bucket)
+            place = self._place(bucket)
         except UsageError:
             raise NoSuchBucketError(bucket) from None
         if not name:
             return place
         try:
-            return self._stores.locate(bucket, name)
+            return self._place(bucket, name)
         except UsageError:
             raise InvalidNameError(f'invalid object name "{name}"') from None
 
@@ -171,6 +171,10 @@ class RemoteStore:
             if self._in_memory:
                 self.check_bucket(bucket)
             raise
+
+    def _place(self, bucket: str, name: str = "") -> Place:
+        with self._lock:  # it remembers the stores that it made
+            return self._stores.locate(bucket, name)
 
     def _need_memory(self) -> None:
         if not self._in_memory:

@@ -65,8 +65,11 @@ def _web(upstream: Upstream) -> RemoteStore:
 
 def _put(store: RemoteStore, name: str, data: bytes, bucket: str = "b") -> str:
     upload = store.put_object(bucket, name)
-    upload.write(data)
-    return upload.commit()
+    try:
+        upload.write(data)
+        return upload.commit()
+    finally:
+        upload.abort()
 
 
 def _write_for_ever(upload: RemoteUpload) -> None:
