@@ -101,6 +101,11 @@ class Client(AsyncCloseable):
     def __repr__(self) -> str:
         return f"<aistore.Client {public_url(self._connection.endpoint)}>"
 
+    @property
+    def default_bucket(self) -> str | None:
+        """The bucket that is meant where none is named, or None."""
+        return self._bucket
+
     async def aclose(self) -> None:
         """Close all connections, and with them what is still being read. May be called again."""
         if self._own_http is not None:

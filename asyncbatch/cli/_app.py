@@ -25,7 +25,14 @@ _app = typer.Typer(
 )
 
 Endpoint = Annotated[
-    str, typer.Option(envvar="AIS_ENDPOINT", metavar="URL", help="The cluster, as http://localhost:8080.")
+    str,
+    typer.Option(
+        metavar="URL",
+        help="Where the server is, as http://localhost:8080; by default, for ais://, $AIS_ENDPOINT.",
+    ),
+]
+Bucket = Annotated[
+    str, typer.Option(metavar="NAME", help="The bucket, where the URL names none, as file:///data.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line, and nothing else.")]
 
@@ -58,11 +65,18 @@ def _main(
 @_app.command()
 def get(
     *,
-    bucket: Annotated[str, typer.Argument(metavar="BUCKET", help="As ais://bucket, or its name alone.")],
+    url: Annotated[
+        str,
+        typer.Argument(
+            metavar="BUCKET",
+            help="As ais://bucket, or its name alone; t3://bucket, s3://bucket, gs://bucket, az://bucket.",
+        ),
+    ],
     names: Annotated[
         list[str] | None,
         typer.Argument(metavar="[NAMES]...", help="Objects; - to read them from standard input."),
     ] = None,
+    bucket: Bucket = "",
     endpoint: Endpoint = "",
     names_from: Annotated[
         str,
@@ -100,6 +114,7 @@ def get(
     from ._run import run
 
     options = GetOptions(
+        url=url,
         bucket=bucket,
         names=names or [],
         names_from=names_from,
@@ -114,24 +129,81 @@ def get(
     run(get(options))
 
 
+@_app.command()
+def bundle(
+    *,
+    url: Annotated[str, typer.Argument(metavar="BUCKET", help="As t3://bucket, or its name alone.")],
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEYS]...", help="Objects; - to read them from standard input."),
+    ] = None,
+    bucket: Bucket = "",
+    endpoint: Annotated[
+        str, typer.Option(metavar="URL", help="Where the server is; by default $AWS_ENDPOINT_URL_S3.")
+    ] = "",
+    names_from: Annotated[
+        str,
+        typer.Option(
+            "--from", metavar="FILE", help="Read keys from a file, after those of the command line."
+        ),
+    ] = "",
+    output: Annotated[
+        str, typer.Option(metavar="DIR", help="Write files into this folder; the current one by default.")
+    ] = "",
+    archive: Annotated[
+        str, typer.Option(metavar="FILE", help="Save the archive as it comes; - for standard output.")
+    ] = "",
+    compression: Annotated[
+        str, typer.Option(metavar="NAME", help="What it comes compressed by: none, gzip, zstd.")
+    ] = "none",
+    on_error: Annotated[
+        str, typer.Option(metavar="MODE", help="Of keys that do not exist: skip them, or fail.")
+    ] = "skip",
+    as_json: Json = False,
+) -> None:
+    """Fetch objects from Tigris as a bundle, into a folder, or as the archive that it is.
+
+    Credentials are those of the environment, or of a profile.
+    """
+    from ._bundle import BundleOptions
+    from ._bundle import bundle as run_bundle
+    from ._run import run
+
+    options = BundleOptions(
+        url=url,
+        bucket=bucket,
+        names=names or [],
+        names_from=names_from,
+        endpoint=endpoint,
+        output=output,
+        archive=archive,
+        compression=compression,
+        on_error=on_error,
+        as_json=as_json,
+    )
+    run(run_bundle(options))
+
+
 @_app.command("list")
 def list_(
     *,
     url: Annotated[
         str,
         typer.Argument(
-            metavar="[URL]", help="A bucket, as ais://bucket; or an endpoint, to list its buckets."
+            metavar="[URL]",
+            help="A bucket, as ais://bucket or s3://bucket; or what has buckets, as http://localhost:8080.",
         ),
     ] = "",
+    bucket: Bucket = "",
     prefix: Annotated[str, typer.Option(help="What the names begin with.")] = "",
     endpoint: Endpoint = "",
     as_json: Json = False,
 ) -> None:
-    """List the objects of a bucket with their sizes, or the buckets of a cluster."""
+    """List the objects of a bucket with their sizes, or the buckets that there are."""
     from ._list import list_objects_or_buckets
     from ._run import run
 
-    run(list_objects_or_buckets(url, prefix=prefix, endpoint=endpoint, as_json=as_json))
+    run(list_objects_or_buckets(url, bucket=bucket, prefix=prefix, endpoint=endpoint, as_json=as_json))
 
 
 @_app.command()
@@ -153,11 +225,24 @@ def extract(
 @_app.command()
 def serve(
     *,
-    directory: Annotated[str, typer.Argument(metavar="DIR", help="Its folders are the buckets.")],
+    directory: Annotated[
+        str,
+        typer.Argument(
+            metavar="DIR|URL",
+            help="A folder, whose folders are the buckets, or an object store: s3://bucket, gs://, az://, …",
+        ),
+    ],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 for a free one.")] = 8080,
 ) -> None:
-    """Serve a folder as an AIStore: objects and batches. Anyone who can reach it may read and write."""
+    """Serve a folder, or any object store, as an AIStore and as Tigris: objects, batches and bundles.
+
+    Of an object store, credentials and endpoint are those of the environment, as of AWS_ACCESS_KEY_ID.
+
+    Anyone who can reach it may read and write, unless the environment has ASYNCBATCH_ACCESS_KEY_ID and
+    ASYNCBATCH_SECRET_ACCESS_KEY: then only requests that are signed with these are served, as those of S3's
+    and Tigris's clients are, and AIStore's are not.
+    """
     from ._run import run
     from ._serve import serve
 

@@ -5,25 +5,25 @@ One pull from the end: the sink asks for the next item, the item for its batch, 
 
 from __future__ import annotations
 
-import time
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..batch import BatchRequest
 from ..errors import UsageError
-from ._cluster import open_bucket, open_client
 from ._input import STDIN, read_names
-from ._output import Output, in_units
-from ._run import Status, complain
-from ._sinks import check_file_name, item_name, write_archive, write_files
+from ._output import Output
+from ._places import open_bucket, open_client
+from ._sinks import check_file_name, write_archive, write_files
+from ._tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from ..aistore import Bucket, Client
-    from ..batch import BatchMember, ItemMetadata
+    from ..batch import BatchMember
     from ._input import Wanted
+    from ._places import Bucket, Client
+    from ._run import Status
 
 __all__ = ["GetOptions", "get"]
 
@@ -32,6 +32,7 @@ __all__ = ["GetOptions", "get"]
 class GetOptions:
     """The options of the command, as they were typed."""
 
+    url: str
     bucket: str
     names: list[str]
     names_from: str
@@ -44,52 +45,13 @@ class GetOptions:
     as_json: bool
 
 
-@dataclass(slots=True)
-class _Tally:
-    """What came of the items."""
-
-    output: Output
-    started: float = field(default_factory=time.perf_counter)
-    fetched: int = 0
-    bytes: int = 0
-    missing: int = 0
-    failed: int = 0
-
-    def add(self, item: ItemMetadata) -> None:
-        self.output.record(
-            name=item.name, archpath=item.archpath, size=item.size, missing=item.missing, error=item.error
-        )
-        if item.error is None:
-            self.fetched += 1
-            self.bytes += item.size
-            return
-        self.missing += item.missing
-        self.failed += not item.missing
-        if not self.output.as_json:
-            complain(f"{'missing' if item.missing else 'failed'}: {item_name(item)}: {item.error}")
-
-    def summary(self) -> str:
-        seconds = time.perf_counter() - self.started
-        lost = "".join(
-            f", {count} {what}"
-            for count, what in ((self.missing, "missing"), (self.failed, "failed"))
-            if count
-        )
-        return f"{self.fetched} fetched ({in_units(self.bytes)}) in {seconds:.2f} s{lost}"
-
-    def status(self) -> Status:
-        if self.failed:
-            return Status.FAILED
-        return Status.MISSING if self.missing else Status.OK
-
-
 async def get(options: GetOptions) -> Status:
     """Fetch what is wanted; the status tells whether all of it was there."""
     _check(options)
     output = Output(as_json=options.as_json)
-    tally = _Tally(output)
+    tally = Tally(output)
     from_list = options.names_from or STDIN in options.names
-    async with open_client(options.endpoint) as client:
+    async with open_client(options.url, options.endpoint) as client:
         bucket = open_bucket(client, options.bucket)
         with output.progress("fetching", None if from_list else len(options.names)) as advance:
             async with aclosing(_fetch(client, bucket, options, tally, advance)) as items:
@@ -111,7 +73,7 @@ def _check(options: GetOptions) -> None:
 
 
 async def _fetch(
-    client: Client, bucket: Bucket, options: GetOptions, tally: _Tally, advance: Callable[[int], None]
+    client: Client, bucket: Bucket, options: GetOptions, tally: Tally, advance: Callable[[int], None]
 ) -> AsyncGenerator[BatchMember]:
     """Yield the items that are there, and count all."""
     async with aclosing(_batches(options)) as batches:

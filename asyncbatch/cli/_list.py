@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._cluster import is_endpoint, open_bucket, open_client
 from ._output import Output
+from ._places import open_bucket, open_client
 from ._run import Status
 
 if TYPE_CHECKING:
-    from ..aistore import Bucket, Client
+    from ._places import Bucket, Client
 
 __all__ = ["list_objects_or_buckets"]
 
 
-async def list_objects_or_buckets(url: str, *, prefix: str, endpoint: str, as_json: bool) -> Status:
-    """Print objects with their sizes, or, if there is no bucket in `url`, buckets."""
+async def list_objects_or_buckets(
+    url: str, *, bucket: str, prefix: str, endpoint: str, as_json: bool
+) -> Status:
+    """Print objects with their sizes, or, if neither `url` nor `bucket` names a bucket, buckets."""
     output = Output(as_json=as_json)
-    if is_endpoint(url):
-        url, endpoint = "", url
-    async with open_client(endpoint) as client:
-        if url in {"", "ais://"}:
-            await _list_buckets(client, output)
+    async with open_client(url, endpoint) as client:
+        if bucket or client.default_bucket is not None:
+            await _list_objects(open_bucket(client, bucket), prefix, output)
         else:
-            await _list_objects(open_bucket(client, url), prefix, output)
+            await _list_buckets(client, output)
     return Status.OK
 
 

@@ -18,14 +18,14 @@ from ._daemon import in_daemon
 from ._input import STDIN
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, AsyncIterable
     from typing import Any
 
-    from ..archive import EncodedArchive
     from ..batch import BatchMember, ItemMetadata
+    from ..codecs._events import Buffer
     from ._input import Wanted
 
-__all__ = ["check_file_name", "item_name", "write_archive", "write_files"]
+__all__ = ["check_file_name", "item_name", "write_archive", "write_chunks", "write_files"]
 
 
 def item_name(item: ItemMetadata | Wanted) -> str:
@@ -100,16 +100,28 @@ async def write_archive(items: AsyncGenerator[BatchMember], path: str) -> None:
     """
     if path == STDIN:
         async with encode_archive(_members(items)) as archive:
-            async for chunk in archive:
-                await in_daemon(_write_stdout, chunk)
+            await write_chunks(archive, path)
         return
     archive_format = format_of_name(path)
     if archive_format is None or archive_format.container == "bare":
         known = ", ".join(each.name for each in FORMATS if each.container != "bare")
         raise UsageError(f"--archive {path}: its name must end in one of {known}")
     async with encode_archive(_members(items), format=archive_format.name) as archive:
-        await in_thread(_check_replaceable, path)
-        await _write_whole(archive, Path(path))
+        await write_chunks(archive, path)
+
+
+async def write_chunks(chunks: AsyncIterable[Buffer], path: str) -> None:
+    """Write a file, which has its name when it is whole; or, for `STDIN`'s sign, standard output.
+
+    Raises:
+        UsageError: if the name is that of something else than a file.
+    """
+    if path == STDIN:
+        async for chunk in chunks:
+            await in_daemon(_write_stdout, chunk)
+        return
+    await in_thread(_check_replaceable, path)
+    await _write_whole(chunks, Path(path))
 
 
 async def _members(items: AsyncGenerator[BatchMember]) -> AsyncGenerator[EncodeMember | tuple[str, Any]]:
@@ -118,7 +130,7 @@ async def _members(items: AsyncGenerator[BatchMember]) -> AsyncGenerator[EncodeM
         yield (name, await item.read()) if size <= _SMALL else EncodeMember(name, item, size)
 
 
-def _write_stdout(chunk: bytes) -> None:
+def _write_stdout(chunk: Buffer) -> None:
     view = memoryview(chunk)
     while view:
         view = view[os.write(1, view) :]
@@ -130,12 +142,12 @@ def _check_replaceable(path: str) -> None:
         raise UsageError(f"--archive {path}: this is no file; for standard output, use -")
 
 
-async def _write_whole(archive: EncodedArchive, path: Path) -> None:
+async def _write_whole(chunks: AsyncIterable[Buffer], path: Path) -> None:
     folder = Folder(path.parent, create=False)
     try:
         await in_thread(folder.open)
         await in_thread(folder.begin, (path.name,))
-        async for chunk in archive:
+        async for chunk in chunks:
             await in_thread(folder.write, [chunk])
         await in_thread(folder.commit)
     finally:

@@ -157,12 +157,6 @@ def check(request: BatchRequest) -> None:
     Client("http://127.0.0.1:1").get_batch(request)
 
 
-def test_an_empty_batch_is_refused() -> None:
-    with pytest.raises(UsageError, match="the batch is empty") as caught:
-        check(BatchRequest())
-    assert caught.value.index is None
-
-
 @pytest.mark.parametrize("form", [".tar.xz", ".tar.bz2", ".tar.zst", ".gz"])
 def test_a_format_that_aistore_does_not_make_is_refused(form: str) -> None:
     with pytest.raises(UnsupportedFormatError, match=r"ask for one of \.tar, \.tar\.gz, \.tar\.lz4, \.zip"):

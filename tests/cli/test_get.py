@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asyncbatch.batch import Entry, ItemMetadata
-from asyncbatch.cli._get import _Tally
 from asyncbatch.cli._output import Output
 from asyncbatch.cli._run import Status
 from asyncbatch.cli._sinks import _explain, _plan
+from asyncbatch.cli._tally import Tally
 from asyncbatch.codecs import TarEncoder
 
 from .conftest import MANY, NOISE, OBJECTS, call, spawn, tree
@@ -146,9 +146,9 @@ def test_lists_that_are_none(run: Run, endpoint: str, tmp_path: Path, line: byte
         (["b", "a", "--archive", "x.gz"], 2, "must end in one of .tar, .tar.gz"),
         (["b", "a.txt", "--archive", "no/such/folder/x.tar"], 3, "No such file"),
         (["b", "a", "--format", "tarball"], 2, "no known archive format"),
-        (["s3://b", "a"], 2, "a bucket is like ais://bucket"),
-        (["http://b", "a"], 2, "pass it as --endpoint"),
-        (["b/c", "a"], 2, "no slash"),
+        (["ftp://b", "a"], 2, "its scheme is none of ais://"),
+        (["http://b", "a"], 2, "pass --bucket"),
+        (["b/c", "a"], 2, "the name of a bucket, and no more"),
         (["b", "../a"], 2, "'..' in it; use --archive"),
         (["b", "/etc/passwd"], 2, "absolute; use --archive"),
         (["b", "odd\\..\\name"], 2, "use --archive"),
@@ -194,7 +194,7 @@ def test_the_system_stops_us(run: Run, endpoint: str, tmp_path: Path) -> None:
 
 
 def test_what_failed_otherwise_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
-    tally = _Tally(Output(as_json=False))
+    tally = Tally(Output(as_json=False))
     tally.add(ItemMetadata(0, Entry("a", "b", "ais", archpath="in/side"), error="access denied"))
     tally.add(ItemMetadata(1, Entry("b", "b", "ais"), missing=True, error="not there"))
 

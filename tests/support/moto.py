@@ -32,6 +32,11 @@ class Moto(NamedTuple):
     secret_access_key: str
     region: str = "us-east-1"
 
+    def add_bucket(self, name: str) -> None:
+        """Make a bucket, which is empty."""
+        session = boto3.session.Session(self.access_key_id, self.secret_access_key, region_name=self.region)
+        _add_buckets(session, self.endpoint_url, [name])
+
 
 @contextmanager
 def moto_server(buckets: Iterable[str] = ()) -> Iterator[Moto]:

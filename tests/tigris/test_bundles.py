@@ -235,6 +235,7 @@ class TestFailMode:
         for one in (found, pickle.loads(pickle.dumps(found))):  # noqa: S301 - our own
             assert (one.status, one.status_code, one.code) == (404, 404, "BundleKeyNotFound")
             assert one.missing_keys == ("x", " y&\n")
+            assert str(one).endswith(r"; missing: 'x', ' y&\n'")
             assert one.body.startswith("<Error><Code>BundleKeyNotFound")
             assert one.request_id == "17"
             assert isinstance(one, RemoteError)
@@ -477,3 +478,8 @@ class TestUse:
         async with WireServer(whole(["a", ERRORS], objects)) as server, make_client(server.url) as client:
             items = await bundle_objects(client, "b", ["a", ERRORS]).read_all()
         assert [item.data for item in items] == [b"", report(["other"])]
+
+
+def test_an_error_shows_a_few_of_many_missing_keys() -> None:
+    error = BundleError(status=404, message="gone", body="", missing_keys=tuple("abcde"))
+    assert str(error).endswith("; missing: 'a', 'b', 'c' and 2 more")

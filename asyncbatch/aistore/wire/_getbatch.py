@@ -45,8 +45,8 @@ def check_batch(request: BatchRequest) -> None:
     """Check that a request can be sent.
 
     Raises:
-        UsageError: for what AIStore would refuse: no entries at all, a name that it forbids, a range beyond
-            what it counts in, a name that the archive has no room for.
+        UsageError: for what AIStore would refuse: a name that it forbids, a range beyond what it counts in, a
+            name that the archive has no room for.
         UnsupportedFormatError: if AIStore does not make such archives.
     """
     if request.output_format not in _FORMATS:
@@ -57,8 +57,6 @@ def check_batch(request: BatchRequest) -> None:
             offset=0,
         )
     entries = request.entries
-    if not entries:
-        raise UsageError("the batch is empty: ask for at least one object")
     for (bucket, provider, namespace), index in request.traits.buckets.items():
         check_bucket_name(bucket, index=index)
         check_text(f"{provider}{namespace}", index=index)

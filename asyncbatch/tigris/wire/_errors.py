@@ -42,6 +42,7 @@ _ADVICE: Final = {
     "AccessDenied": "the key lacks a right to this; a bundle takes s3:GetObject",
 }
 _NO_ADVICE: Final = "check the credentials, and what they are allowed"
+_SHOWN_KEYS: Final = 3  # of those that are missing, in an error's text
 _REDIRECT: Final = "it is elsewhere: pass endpoint_url= or region= of that place"
 
 
@@ -66,6 +67,12 @@ class BundleError(RemoteError):
         self.body = body
         self.missing_keys = missing_keys
         self.request_id = request_id
+
+    def __str__(self) -> str:
+        names = ", ".join(map(repr, self.missing_keys[:_SHOWN_KEYS]))
+        more = len(self.missing_keys) - _SHOWN_KEYS
+        missing = f"; missing: {names}{f' and {more} more' if more > 0 else ''}" if names else ""
+        return f"{super().__str__()}{missing}"
 
     @property
     def status_code(self) -> int:
