@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from ..errors import BucketNotFoundError, RemoteError, UsageError
 from ..transport import Listing, retried
 from ._buckets import create_bucket, destroy_bucket, has_bucket
-from ._data import translated
-from ._errors import cause_of, is_of_obstore
+from ._data import ask
 from ._object import Object, info_of
 
 if TYPE_CHECKING:
@@ -138,12 +137,12 @@ class _Pages:
             raise BucketNotFoundError(
                 status=404, message="no such bucket", url=f"{stores.provider}://{name}", bucket=name
             )
+        pages, self._pages = self._pages, None  # it is of no use behind an error
+        if pages is None:
+            pages = self._store.list(self._folder, offset=self._last, chunk_size=self._page_size)
         try:
-            if self._pages is None:
-                self._pages = self._store.list(self._folder, offset=self._last, chunk_size=self._page_size)
-            return await anext(self._pages, None)
-        except Exception as error:
-            self._pages = None
-            if not is_of_obstore(error):
-                raise
-            raise await translated(error, stores, name) from cause_of(error)
+            page = await ask(anext(pages), stores, name)
+        except StopAsyncIteration:
+            return None
+        self._pages = pages
+        return page

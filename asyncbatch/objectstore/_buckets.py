@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from anyio.to_thread import run_sync
 
 from ..errors import BucketNotFoundError, RemoteError, UsageError
-from ._errors import cause_of, explain, is_of_obstore
+from ._errors import explain, translating
 
 if TYPE_CHECKING:
     from ._stores import Stores
@@ -28,12 +28,8 @@ async def list_buckets(stores: Stores) -> list[str]:
     """
     store: Any
     store, prefix = stores.folders()
-    try:
+    with translating(repr(stores), bucket=""):
         result = await store.list_with_delimiter_async(prefix.rstrip("/") or None)
-    except Exception as error:
-        if not is_of_obstore(error):
-            raise
-        raise explain(error, repr(stores), bucket="") from cause_of(error)
     return sorted({path.rpartition("/")[2] for path in result["common_prefixes"]} | stores.made)
 
 
@@ -51,16 +47,13 @@ async def has_bucket(stores: Stores, bucket: str) -> bool:
     store, prefix = stores.locate(bucket)
     listing = store.list(prefix.rstrip("/") or None, chunk_size=1)
     try:
-        page = await anext(listing, None)
-    except Exception as error:
-        if not is_of_obstore(error):
-            raise
-        meant = explain(error, f"{stores.provider}://{bucket}", bucket=bucket)
-        if isinstance(meant, BucketNotFoundError):
-            return False
-        raise meant from cause_of(error)
+        with translating(f"{stores.provider}://{bucket}", bucket=bucket):
+            async for _ in listing:
+                return True
+    except BucketNotFoundError:
+        return False
     # A bucket of a cloud may be empty; a folder in memory is what its objects are called.
-    return not stores.has_folders or page is not None
+    return not stores.has_folders
 
 
 async def create_bucket(stores: Stores, bucket: str) -> None:

@@ -8,18 +8,20 @@ short meanwhile, obstore's stream would never end.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from ..errors import AsyncBatchError, RemoteError, TransportError
 from ._buckets import has_bucket
 from ._errors import cause_of, explain, is_of_obstore, no_such_range
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import Awaitable
 
     from ._stores import Stores
 
-__all__ = ["Download", "open_data", "translated"]
+__all__ = ["Download", "ask", "open_data", "translated"]
+
+_T = TypeVar("_T")
 
 # Bytes that come at once, and of a piece of what comes in many.
 _SMALL: Final = 1 << 20
@@ -47,7 +49,7 @@ class Download:
         self._left = self.size
         self._closed = False
         self._result = result
-        self._chunks: AsyncIterator[bytes] | None = None
+        self._chunks: Any = None
         if self.size > _SMALL:
             if stores.provider == "file":
                 self._chunks = _Pieces(stores, bucket, name, start, end, self.meta["e_tag"])
@@ -64,7 +66,9 @@ class Download:
             if self._chunks is None:
                 chunk = bytes(await self._result.bytes_async())
             else:
-                chunk = await anext(self._chunks, b"")
+                chunk = await anext(self._chunks)
+        except StopAsyncIteration:
+            chunk = b""
         except Exception as error:
             if not is_of_obstore(error):
                 raise
@@ -97,9 +101,6 @@ class _Pieces:
         self._at = start
         self._end = end
         self._version = version
-
-    def __aiter__(self) -> Self:
-        return self
 
     async def __anext__(self) -> bytes:
         store: Any
@@ -149,16 +150,25 @@ async def open_data(
         options["range"] = {"offset": start}
     if version is not None:
         options["if_match"] = version
-    try:
-        result = await store.get_async(path, options=options or None)
-    except Exception as error:
-        if not is_of_obstore(error):
-            raise
-        raise await translated(error, stores, bucket, name) from cause_of(error)
+    result = await ask(store.get_async(path, options=options or None), stores, bucket, name)
     data = Download(stores, result, url=f"{stores.provider}://{bucket}/{name}", bucket=bucket, name=name)
     if length is not None and data.size != length and not clip:
         raise no_such_range(data._url, start, length, start + data.size)  # noqa: SLF001 - of this module
     return data
+
+
+async def ask(call: Awaitable[_T], stores: Stores, bucket: str, name: str | None = None) -> _T:
+    """Await what obstore does about an object or a bucket, and return what it returns.
+
+    Raises:
+        RemoteError, TransportError, UsageError: for what obstore raises.
+    """
+    try:
+        return await call
+    except Exception as error:
+        if not is_of_obstore(error):
+            raise
+        raise await translated(error, stores, bucket, name) from cause_of(error)
 
 
 async def translated(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import re
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import (
@@ -22,9 +23,11 @@ from ..errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ..errors import AsyncBatchError
 
-__all__ = ["NO_SUCH_RANGE", "cause_of", "explain", "is_of_obstore", "no_such_range"]
+__all__ = ["NO_SUCH_RANGE", "cause_of", "explain", "is_of_obstore", "no_such_range", "translating"]
 
 NO_SUCH_RANGE: Final = "InvalidRange"
 """The code of an error about a range that is not in the object; S3's own."""
@@ -62,6 +65,17 @@ def is_of_obstore(error: Exception) -> bool:
 def cause_of(error: Exception) -> Exception | None:
     """Return an error to be chained as a cause, or None if it shows a signature that gives access."""
     return None if _SIGNATURE.search(str(error)) else error
+
+
+@contextmanager
+def translating(url: str, *, bucket: str, name: str | None = None) -> Iterator[None]:
+    """Raise what `explain` makes of an error of obstore inside the ``with``."""
+    try:
+        yield
+    except Exception as error:
+        if not is_of_obstore(error):
+            raise
+        raise explain(error, url, bucket=bucket, name=name) from cause_of(error)
 
 
 def explain(error: Exception, url: str, *, bucket: str, name: str | None = None) -> AsyncBatchError:

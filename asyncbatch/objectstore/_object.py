@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias, TypeVar
 
 from .._closing import AsyncCloseable
 from ..batch import Entry, EntryAnswer
 from ..errors import BucketNotFoundError, LimitExceededError, ObjectNotFoundError, UsageError
 from ..transport import retried
 from ._buckets import has_bucket
-from ._data import open_data, translated
-from ._errors import cause_of, is_of_obstore
+from ._data import ask, open_data, translated
+from ._errors import cause_of
 from ._upload import UploadError, is_repeatable, upload
 
 if TYPE_CHECKING:
@@ -172,7 +173,8 @@ class Object:
             try:
                 await upload(store, path, data, whole=whole)
             except UploadError as error:
-                await self._fail(error.error)
+                meant = await translated(error.error, settings.stores, bucket.name, self.name)
+                raise meant from cause_of(error.error)
 
         await (self._retried(attempt) if repeatable else attempt())
 
@@ -185,7 +187,7 @@ class Object:
         """
         store: Any
         store, path = self._settings.stores.locate(self.bucket.name, self.name)
-        meta = await self._retried(lambda: self._translated(store.head_async(path)))
+        meta = await self._retried(lambda: self._ask(store.head_async(path)))
         return info_of(self.name, meta)
 
     async def delete(self, *, missing_ok: bool = False) -> None:
@@ -202,27 +204,14 @@ class Object:
             await self.head()  # most stores do not tell
         store: Any
         store, path = self._settings.stores.locate(self.bucket.name, self.name)
-        try:
-            await self._retried(lambda: self._translated(store.delete_async(path)))
-        except ObjectNotFoundError:
-            if not missing_ok:
-                raise
+        with suppress(ObjectNotFoundError):  # or somebody else was faster
+            await self._retried(lambda: self._ask(store.delete_async(path)))
 
     async def _retried(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
         return await retried(attempt, self._settings.retry, what=self)
 
-    async def _translated(self, call: Awaitable[_T]) -> _T:
-        try:
-            return await call
-        except Exception as error:  # noqa: BLE001 - it is raised again
-            await self._fail(error)
-
-    async def _fail(self, error: Exception) -> NoReturn:
-        """Raise what an error of obstore means."""
-        if not is_of_obstore(error):
-            raise error
-        meant = await translated(error, self._settings.stores, self.bucket.name, self.name)
-        raise meant from cause_of(error)
+    async def _ask(self, call: Awaitable[_T]) -> _T:
+        return await ask(call, self._settings.stores, self.bucket.name, self.name)
 
 
 class ObjectBody(AsyncCloseable):

@@ -14,8 +14,8 @@ from ..archive._sources import close_source
 from ..batch import EntryAnswer
 from ..errors import FormatError, LimitExceededError, ObjectNotFoundError, RemoteError, TransportError
 from ..shards import Shards
-from ._data import open_data, translated
-from ._errors import cause_of, is_of_obstore, no_such_range
+from ._data import ask, open_data
+from ._errors import no_such_range
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -244,12 +244,7 @@ async def _learn_version(stores: Stores, bucket: str, name: str) -> _Shard:
     """
     store: Any
     store, path = stores.locate(bucket, name)
-    try:
-        meta = await store.head_async(path)
-    except Exception as error:
-        if not is_of_obstore(error):
-            raise
-        raise await translated(error, stores, bucket, name) from cause_of(error)
+    meta = await ask(store.head_async(path), stores, bucket, name)
     url = f"{stores.provider}://{bucket}/{name}"
     return _Shard(stores, bucket, name, meta["size"], version_of(meta), meta["e_tag"], url)
 

@@ -1,4 +1,4 @@
-"""Everything here runs on both loops, with nobody's credentials, and without pauses before a second try."""
+"""Everything here runs with nobody's credentials, and without pauses before a second try."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import pytest
 from asyncbatch.objectstore import Client
 from asyncbatch.transport import RetryPolicy
 
-from ..support.loops import LOOPS
-
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
@@ -19,10 +17,9 @@ if TYPE_CHECKING:
     from asyncbatch.objectstore import Bucket
 
 
-@pytest.fixture(scope="session", params=LOOPS)
-def anyio_backend(request: pytest.FixtureRequest) -> object:
-    backend: object = request.param
-    return backend
+@pytest.fixture(scope="session")
+def anyio_backend() -> object:
+    return "asyncio", {"use_uvloop": False}
 
 
 @pytest.fixture(autouse=True)

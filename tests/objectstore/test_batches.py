@@ -22,6 +22,7 @@ from asyncbatch import (
 from asyncbatch.objectstore import Client
 
 from ..support.leaks import nothing_left_open
+from ..support.loops import LOOPS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
     from asyncbatch.objectstore import Bucket
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module", params=LOOPS)
+def anyio_backend(request: pytest.FixtureRequest) -> object:
+    backend: object = request.param
+    return backend
 
 
 def tar_of(**files: bytes) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
@@ -19,13 +19,15 @@ from asyncbatch import (
     UsageError,
 )
 from asyncbatch.objectstore import Client
-from asyncbatch.objectstore._errors import cause_of, explain
+from asyncbatch.objectstore._data import Download, ask
+from asyncbatch.objectstore._errors import cause_of, explain, translating
+from asyncbatch.objectstore._stores import Stores
 from asyncbatch.transport import RetryPolicy
 
 from .upstream import Answer, upstream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from asyncbatch import AsyncBatchError
@@ -35,12 +37,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 _ONCE = RetryPolicy(max_attempts=1)
-
-
-@pytest.fixture(scope="module", params=[("asyncio", {"use_uvloop": False})], ids=["asyncio"])
-def anyio_backend(request: pytest.FixtureRequest) -> object:
-    backend: object = request.param
-    return backend
 
 
 @pytest.fixture
@@ -131,6 +127,17 @@ async def test_an_iterable_is_sent_once(server: Upstream) -> None:
     assert server.asked == ["PUT /bucket/a"]
 
 
+async def test_parts_that_are_refused_end_an_upload(server: Upstream) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield bytes(9 << 20)
+
+    server.answers = [Answer(500)]
+    async with s3(server) as client:
+        with pytest.raises(RemoteError):
+            await client.bucket().object("a").put(endless())
+
+
 async def test_a_listing_goes_on_where_it_stopped(server: Upstream) -> None:
     def page(*names: str, more: str = "") -> Answer:
         entries = "".join(
@@ -180,6 +187,57 @@ async def test_another_range_than_was_asked_for_is_not_taken(
         assert caught.value.status == status
 
 
+class Result:
+    """What obstore brings, but not as much as it says."""
+
+    meta: ClassVar = {"e_tag": None}
+
+    def __init__(self, size: int, *chunks: bytes | Exception) -> None:
+        self.range = 0, size
+        self._chunks = iter(chunks)
+
+    def stream(self, min_chunk_size: int) -> AsyncIterator[bytes]:
+        return self._stream()
+
+    async def _stream(self) -> AsyncIterator[bytes]:
+        for chunk in self._chunks:
+            if isinstance(chunk, Exception):
+                raise chunk
+            yield chunk
+
+    async def bytes_async(self) -> bytes:
+        return b"".join([chunk async for chunk in self._stream()])
+
+
+@pytest.mark.parametrize(
+    ("size", "chunks"),
+    [
+        (3, [b"12"]),
+        (3, [b"1234"]),
+        (2 << 20, [b"1", b"2"]),
+        (2 << 20, [b"1", b""]),
+        (2 << 20, [bytes(3 << 20)]),
+    ],
+    ids=range(5),
+)
+async def test_another_length_than_was_announced_is_not_taken(size: int, chunks: list[bytes]) -> None:
+    download = Download(Stores("memory:///"), Result(size, *chunks), url="url", bucket="b", name="a")
+    with pytest.raises(TransportError, match=f"{size} bytes were announced"):
+        async for _ in download:
+            pass
+
+
+async def test_a_mistake_of_ours_is_not_the_store_s() -> None:
+    stores = Stores("memory:///")
+    download = Download(stores, Result(3, KeyError("mine")), url="url", bucket="b", name="a")
+    with pytest.raises(KeyError, match="mine"):
+        await anext(download)
+    with pytest.raises(KeyError, match="mine"):
+        await ask(Result(3, KeyError("mine")).bytes_async(), stores, "b", "a")
+    with pytest.raises(KeyError, match="mine"), translating("url", bucket="b"):
+        raise KeyError("mine")
+
+
 async def test_a_missing_bucket_is_not_asked_for_where_that_is_forbidden(server: Upstream) -> None:
     server.answers = [Answer(404), Answer(403)]
     async with s3(server) as client:
@@ -214,11 +272,11 @@ async def test_what_is_at_a_web_server(server: Upstream) -> None:
         assert await bucket.exists()
         await bucket.object("a").put(b"data")
 
-        async def chunks() -> object:
+        async def chunks() -> AsyncIterator[bytes]:
             yield b"da"
             yield b"ta"
 
-        await bucket.object("a").put(chunks())  # type: ignore[arg-type]
+        await bucket.object("a").put(chunks())
         for call in (bucket.create, bucket.destroy):
             with pytest.raises(UsageError, match="folders of a web server"):
                 await call()

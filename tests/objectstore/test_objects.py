@@ -94,6 +94,7 @@ async def test_a_body_tells_of_itself_and_is_read_once(bucket: Bucket) -> None:
     with pytest.raises(UsageError, match="closed already"):
         await body.__aenter__()
     await body.aclose()
+    await bucket.object("a").open().aclose()
 
 
 async def test_a_body_has_one_reader(bucket: Bucket) -> None:
