@@ -216,6 +216,13 @@ def test_members_that_were_not_asked_for_come_out_as_they_are() -> None:
     assert error is None  # who pairs them has refused the second one
 
 
+def test_an_object_that_comes_too_late_was_not_missing() -> None:
+    members, error = whole(["a", "b", "c"], tar([("a", b"one"), ("c", b"three"), ("b", b"two")]))
+    assert members == [("a", b"one"), (MISSING, b""), ("c", b"three")]
+    assert type(error) is FormatError
+    assert "'b' comes behind its place" in str(error)
+
+
 class TestObjectsThatAreCalledAsTheListOfSkippedKeys:
     @pytest.mark.parametrize("with_trailers", [False, True])
     @pytest.mark.parametrize("size", [100, 1 << 20])

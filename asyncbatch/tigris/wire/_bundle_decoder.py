@@ -242,6 +242,9 @@ class BundleDecoder:
             if not size and member.kind == "dir":
                 # A key may end in a slash. The tar writers of some take that for a folder.
                 member = _Empty(member.name, member.offset)
+        elif self._absent[member.name]:
+            reason = f"{member.name!r} comes behind its place, where it was taken for one that is missing"
+            raise FormatError(reason, codec="tigris", offset=member.offset, member=member.name)
         elif member.name == ERRORS_NAME and size > self._max_held:
             raise self._too_large(size)
         self._events.extend(events or (member,))
