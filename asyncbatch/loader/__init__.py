@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ._batches import LoadedBatch, LoadedBatches, LoadedItems
 from ._loader import DEFAULT_MAX_CONCURRENCY, DEFAULT_MAX_MEMORY, BatchLoader, LoaderOptions
+from ._plan import Part, Plan
 from ._statistics import LoaderStatistics
 
 __all__ = [
@@ -15,4 +16,6 @@ __all__ = [
     "LoadedItems",
     "LoaderOptions",
     "LoaderStatistics",
+    "Part",
+    "Plan",
 ]

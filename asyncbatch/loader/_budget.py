@@ -35,6 +35,11 @@ class Budget:
         self.held = 0
         self.peak = 0
 
+    def reserve(self, size: int) -> None:
+        """Take a part of it out, for somebody who counts by himself."""
+        self.maximum = max(self.maximum - size, 1)
+        self.ahead = self.maximum - self.maximum // _LEFT_TO_HEAD
+
     def hold(self, size: int) -> None:
         """Count bytes that are held from now on; a negative number of those that are not any more."""
         self.held += size

@@ -149,6 +149,9 @@ class AdaptiveConcurrency:
             self._rate = rate
         else:
             self.limit = kept
-            self._ceiling = self._maximum  # they did help, so even more may
-            self._spacing = min(2 * self._spacing, _MAX_SPACING)
+            if self._ceiling < self._maximum:
+                self._ceiling = kept + 1  # they did help, so one more may
+                self._spacing = _FIRST_SPACING
+            else:
+                self._spacing = min(2 * self._spacing, _MAX_SPACING)
         self._answered = 0

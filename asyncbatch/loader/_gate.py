@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ..errors import RemoteError, TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from ..archive._events import EventStream
     from ..batch import BatchAnswer, BatchRequest, BatchSource, EntryAnswer, Server
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ..limits import Limits
 
 __all__ = ["Gate", "GatedSource"]
+
+_T = TypeVar("_T")
 
 
 class Gate(Protocol):
@@ -35,9 +37,16 @@ class Gate(Protocol):
 
 
 class GatedSource:
-    """Another source, behind a gate."""
+    """Another source, behind a gate.
 
-    def __init__(self, source: BatchSource, gate: Gate) -> None:
+    Args:
+        source: The other.
+        gate: Says when.
+        asks: Whether the gate is told of requests; not where the source sees to them by itself.
+    """
+
+    def __init__(self, source: BatchSource, gate: Gate, *, asks: bool = True) -> None:
+        self._asks = asks
         self._source = source
         self._gate = gate
         self.check_batch = source.check_batch
@@ -50,24 +59,23 @@ class GatedSource:
 
     async def open_batch(self, request: BatchRequest) -> GatedAnswer:
         """Send a request when it may be. Raises as the source does."""
-        asked_at = await self._gate.before_request()
-        try:
-            answer = await self._source.open_batch(request)
-        except (RemoteError, TransportError) as error:
-            self._gate.failed(error, asked_at)
-            raise
-        return GatedAnswer(answer, self._gate)
+        return GatedAnswer(await self._ask(self._source.open_batch, request), self._gate)
 
     async def open_entry(self, request: BatchRequest) -> EntryAnswer:
         """Ask for one entry when it may be asked for. Raises as the source does."""
+        answer = await self._ask(self._source.open_entry, request)
+        answer.open_stream = GatedAnswer(answer, self._gate).open_stream  # type: ignore[method-assign]
+        return answer
+
+    async def _ask(self, send: Callable[[BatchRequest], Awaitable[_T]], request: BatchRequest) -> _T:
+        if not self._asks:
+            return await send(request)
         asked_at = await self._gate.before_request()
         try:
-            answer = await self._source.open_entry(request)
+            return await send(request)
         except (RemoteError, TransportError) as error:
             self._gate.failed(error, asked_at)
             raise
-        answer.open_stream = GatedAnswer(answer, self._gate).open_stream  # type: ignore[method-assign]
-        return answer
 
 
 class GatedAnswer:

@@ -8,6 +8,7 @@ from ..errors import IncompleteBatchError, UsageError
 from ._budget import ITEM_COST
 from ._gate import GatedSource
 from ._line import CLOSED
+from ._singly import SinglySource
 
 if TYPE_CHECKING:
     import asyncio
@@ -57,7 +58,7 @@ class Lane:
         stall: float | None,
     ) -> None:
         self._scheduler = scheduler
-        self._source = GatedSource(source, self)
+        self._source = GatedSource(source, self, asks=not isinstance(source, SinglySource))
         self._line = line
         self._sinks = list(sinks)
         self._request = request
@@ -202,7 +203,13 @@ class Lane:
     # -- the gate -----------------------------------------------------------------------------------------
 
     async def before_request(self) -> float:
-        """Wait until the server is to be asked."""
+        """Wait until the server is to be asked: of fewer at once than there are now, some step back.
+
+        Raises:
+            PausedError: if that took so long that it would look like a server that does not answer.
+        """
+        while self._scheduler.is_crowded and not self.is_head:
+            await self._pause()
         return await self._scheduler.before_request()
 
     def failed(self, error: RemoteError | TransportError, asked_at: float) -> None:
@@ -221,11 +228,14 @@ class Lane:
         if budget.held < budget.ahead or self._is_complete:
             return
         while not budget.admits(is_head=self.is_head, has_ready=self.has_ready):
-            if not await scheduler.pause(self, self._stall):
-                assert self._stream is not None  # noqa: S101 - for the type checker: it is what is read
-                self.dropped = self._kept + 1
-                await self._stream.aclose()
-                raise PausedError
+            await self._pause()
+
+    async def _pause(self) -> None:
+        if not await self._scheduler.pause(self, self._stall):
+            assert self._stream is not None  # noqa: S101 - for the type checker: it is what is read
+            self.dropped = self._kept + 1
+            await self._stream.aclose()
+            raise PausedError
 
     @property
     def _is_complete(self) -> bool:

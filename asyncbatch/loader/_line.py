@@ -82,7 +82,7 @@ class Sink:
         self.arrived += items
         self.bytes += size
         self.missing += missing
-        self.delivery.line.scheduler.items += items
+        self.delivery.line.scheduler.arrived(self.delivery.bucket, items, size)
 
     def end(self, error: Exception | None = None) -> None:
         """Take down that nothing more comes."""
@@ -117,6 +117,7 @@ class Delivery:
 
     Attributes:
         entries: Of the request, as they were then.
+        bucket: Of the first of them.
         sinks: Of the entries, in order; those that were read to their end are removed.
         dropped: Whether nobody wants it any more.
     """
@@ -125,6 +126,7 @@ class Delivery:
         self.line = line
         self.request = request
         self.entries = request.entries
+        self.bucket = self.entries[0].bucket if self.entries else ""
         self.sinks: deque[Sink] = deque()
         self.dropped = False
         self._all_sinks: list[Sink] = []

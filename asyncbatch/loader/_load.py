@@ -12,10 +12,11 @@ from ._batches import LoadedBatch
 from ._line import CLOSED, Delivery, Line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ..batch import BatchItem, BatchSource, BatchStream, Entry, ItemMetadata
     from ._line import Sink
+    from ._plan import Way
     from ._scheduler import Scheduler
 
 __all__ = ["Coalescer"]
@@ -88,7 +89,7 @@ class Coalescer:
         *,
         window: float,
         max_batch: int,
-        send: Callable[[Line, Sink], None],
+        send: Callable[[Line, Sequence[Sink], Way], None],
         open_stream: Callable[[BatchSource, BatchRequest], BatchStream],
     ) -> None:
         self._scheduler = scheduler
@@ -147,7 +148,7 @@ class Coalescer:
             await self._scheduler.opening(line)
             delivery = Delivery(line, request, asyncio.get_running_loop().time())
             line.current = delivery
-            self._send(line, delivery.add(0, len(entries)))
+            self._send(line, [delivery.add(0, len(entries))], "batch")
             async for item in LoadedBatch(delivery):
                 await self._answer(group, item)
         except Exception as error:  # noqa: BLE001 - the callers', each of whom gets one of his own

@@ -10,21 +10,24 @@ from ..errors import UsageError
 from ..limits import DEFAULT_LIMITS
 from ..transport import DEFAULT_RETRY
 from ._batches import LoadedBatches, LoadedItems
-from ._feeder import feed, iterate_requests
+from ._feeder import Feeder
 from ._lane import Lane
 from ._line import CLOSED, Line
 from ._load import Coalescer
+from ._plan import Planner, Sizes
 from ._scheduler import Scheduler
+from ._singly import SinglySource
 from ._sizes import parse_size
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable
+    from collections.abc import AsyncIterable, Iterable, Sequence
     from types import TracebackType
 
-    from ..batch import BatchSource, ObjectRef
+    from ..batch import BatchSource, Entry, ObjectRef
     from ..limits import Limits
     from ..transport import RetryPolicy
     from ._line import Sink
+    from ._plan import Plan, Way
     from ._statistics import LoaderStatistics
 
 __all__ = ["DEFAULT_MAX_CONCURRENCY", "DEFAULT_MAX_MEMORY", "BatchLoader", "LoaderOptions"]
@@ -46,6 +49,10 @@ class LoaderOptions(TypedDict, total=False):
     max_pause: float | None
     load_window: float
     max_batch: int
+    way: Way
+    split_above: int
+    join_below: int
+    item_size: int | str | None
 
 
 class BatchLoader:
@@ -68,8 +75,15 @@ class BatchLoader:
         max_pause: Seconds that a batch may wait for room before its transfer is ended, and the rest asked
             for again when there is room: a server may hang up on who does not read, as AIStore does after 30.
             None for no end.
-        load_window: Seconds that `load` waits for other callers, to share a request with them.
+        load_window: Seconds that `load` waits for other callers, to share a request.
         max_batch: Entries with which it waits no longer.
+        way: ``"batch"`` to ask for everything in batches; ``"gets"`` for a request for each object, many at
+            once; ``"auto"`` for the latter where objects are large, which is faster then (see `explain`).
+        split_above: Requests of more entries are split into several batches, which are received at once.
+        join_below: Requests of fewer entries are joined with those behind them into one batch, if these are
+            of the same kind and need not be waited for. 0 for never.
+        item_size: Bytes of an object, about, if that is known, as from a listing; it is learnt from what is
+            seen else.
 
     Raises:
         UsageError: for bounds below 1, and what is no size.
@@ -87,9 +101,18 @@ class BatchLoader:
         max_pause: float | None = _STALL,
         load_window: float = _LOAD_WINDOW,
         max_batch: int = _MAX_BATCH,
+        way: Way = "auto",
+        split_above: int = 4096,
+        join_below: int = 32,
+        item_size: int | str | None = None,
     ) -> None:
         if max_concurrency < 1:
             raise UsageError(f"max_concurrency={max_concurrency}: it is at least 1")
+        if way not in {"auto", "batch", "gets"} or split_above < 1 or join_below < 0:
+            raise UsageError(
+                f"way={way!r}, split_above={split_above}, join_below={join_below}: it is 'auto', 'batch' "
+                "or 'gets'; at least 1; at least 0"
+            )
         if load_window < 0 or max_batch < 1:
             raise UsageError(
                 f"load_window={load_window}, max_batch={max_batch}: at least 0 seconds and 1 entry"
@@ -103,6 +126,8 @@ class BatchLoader:
         self._retry = retry
         self._max_resumes = max_resumes
         self._max_pause = max_pause
+        self._planner = Planner(way=way, split_above=split_above, join_below=join_below)
+        self._item_size = None if item_size is None else parse_size(item_size, "item_size")
         self._load_window = load_window
         self._max_batch = max_batch
         self._coalescer: Coalescer | None = None
@@ -117,7 +142,7 @@ class BatchLoader:
     async def __aenter__(self) -> Self:
         if self._group is not None:
             raise UsageError("this loader was entered before; make another one")
-        self._scheduler = Scheduler(self._max_memory, self._max_concurrency)
+        self._scheduler = Scheduler(self._max_memory, self._max_concurrency, self._item_size)
         self._group = await asyncio.TaskGroup().__aenter__()
         self._coalescer = Coalescer(
             self._scheduler,
@@ -188,14 +213,11 @@ class BatchLoader:
         """
         group, scheduler = self._entered()
         line = Line(scheduler, ordered=ordered)
+        feeder = Feeder(line, requests, planner=self._planner, sizes=scheduler.sizes, send=self._send)
         self._lines.append(line)
-
-        def send(sink: Sink) -> None:
-            self._send(line, sink)
-
-        feeder = group.create_task(feed(line, iterate_requests(requests), send), name="requests")
-        self._keep(feeder)
-        return LoadedBatches(line, feeder)
+        task = group.create_task(feeder.run(), name="requests")
+        self._keep(task)
+        return LoadedBatches(line, task)
 
     def stream(self, requests: AsyncIterable[BatchRequest] | Iterable[BatchRequest]) -> LoadedItems:
         """Return an async iterator over the items of many requests, strictly in order.
@@ -263,22 +285,34 @@ class BatchLoader:
             raise UsageError("a loader that was not entered has no statistics")
         return self._scheduler.statistics()
 
+    def explain(self, request: BatchRequest) -> Plan:
+        """Return how a request would be carried out, and why, as far as is known now. Nothing is sent."""
+        sizes = Sizes(self._item_size) if self._scheduler is None else self._scheduler.sizes
+        return self._planner.plan(max(len(request), 1), sizes.of_entries(request.entries))
+
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _send(self, line: Line, sink: Sink) -> None:
-        """Put entries on their way."""
+    def _send(self, line: Line, sinks: Sequence[Sink], way: Way) -> None:
+        """Put entries on their way, in one request or in one for each of them."""
         group, scheduler = self._group, self._scheduler
         assert group is not None  # noqa: S101 - for the type checker: it was entered
         assert scheduler is not None  # noqa: S101
-        delivery = sink.delivery
-        request = delivery.request.with_entries(delivery.entries[sink.first : sink.first + sink.count])
+        entries: list[Entry] = []
+        for sink in sinks:
+            entries += sink.delivery.entries[sink.first : sink.first + sink.count]
+        request = sinks[0].delivery.request.with_entries(entries)
+        source = self._source
+        if way == "gets":
+            if scheduler.singly is None:
+                scheduler.singly = SinglySource(source, scheduler, self._retry)
+            source = scheduler.singly
         lane = Lane(
             scheduler,
-            self._source,
+            source,
             line,
-            [sink],
+            sinks,
             request,
             open_stream=self._open_stream,
             stall=self._max_pause,

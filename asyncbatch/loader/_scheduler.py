@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Final
 from ..errors import UsageError
 from ._budget import Budget
 from ._concurrency import AdaptiveConcurrency, is_overload
+from ._plan import Sizes
 from ._statistics import LoaderStatistics
 
 if TYPE_CHECKING:
     from ..errors import RemoteError, TransportError
     from ._lane import Lane
     from ._line import Line
+    from ._singly import SinglySource
 
 __all__ = ["Scheduler"]
 
@@ -31,6 +33,8 @@ class Scheduler:
         concurrency: Of lanes at once.
         running: Lanes that receive, those that wait for room not counted.
         paused: Lanes that wait for room, and whom to tell; in the order in which they began to.
+        sizes: What objects weigh.
+        singly: Asks for large ones, once there are any.
         lanes: All that were begun and have not ended.
         requests: That were sent.
         items: That have arrived.
@@ -39,17 +43,20 @@ class Scheduler:
     Args:
         max_memory: Bytes.
         max_concurrency: Lanes at once, at most.
+        item_size: Bytes of an object, about, if that is known.
 
     Raises:
         RuntimeError: outside of an event loop, of which it is.
     """
 
-    def __init__(self, max_memory: int, max_concurrency: int) -> None:
+    def __init__(self, max_memory: int, max_concurrency: int, item_size: int | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self.budget = Budget(max_memory)
         self.concurrency = AdaptiveConcurrency(max_concurrency)
         self.running = 0
         self.paused: dict[Lane, asyncio.Future[bool]] = {}
+        self.sizes = Sizes(item_size)
+        self.singly: SinglySource | None = None
         self.lanes: set[Lane] = set()
         self.requests = 0
         self.items = 0
@@ -106,6 +113,11 @@ class Scheduler:
         self.concurrency.disturbed()
         self.wake()
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether more lanes run than may."""
+        return self.running > self.concurrency.limit
+
     # -- pulling ------------------------------------------------------------------------------------------
 
     def may_pull(self, lane: Lane) -> bool:
@@ -140,6 +152,11 @@ class Scheduler:
 
     # -- memory -------------------------------------------------------------------------------------------
 
+    def arrived(self, bucket: str, items: int, size: int) -> None:
+        """Count items that came, and learn from them."""
+        self.items += items
+        self.sizes.saw(bucket, items, size)
+
     def received(self, size: int) -> None:
         """Count bytes that are held from now on, or, if negative, that are not any more."""
         self.budget.hold(size)
@@ -169,8 +186,8 @@ class Scheduler:
         """Return the figures as of now."""
         efforts = [lane.efforts for lane in self.lanes]
         return LoaderStatistics(
-            held_bytes=self.budget.held,
-            peak_held_bytes=self.budget.peak,
+            held_bytes=self.budget.held + (0 if self.singly is None else self.singly.held),
+            peak_held_bytes=self.budget.peak + (0 if self.singly is None else self.singly.peak),
             running=self.running,
             waiting=len(self.paused) + len(self._openers),
             concurrency=self.concurrency.limit,

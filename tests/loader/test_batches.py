@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -28,6 +28,8 @@ from .sources import Shelf, data_of, request_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+    from asyncbatch.batch import BatchSource
+
     from .sources import ShelfAnswer
 
 pytestmark = pytest.mark.anyio
@@ -45,6 +47,11 @@ def requests_of(count: int, items: int = 3, size: int = 100) -> list[BatchReques
     return [request_of(*[f"{batch}.{item}-{size}" for item in range(items)]) for batch in range(count)]
 
 
+def loader_of(source: BatchSource, **options: Any) -> BatchLoader:  # noqa: ANN401 - of BatchLoader
+    """Return a loader that sends a batch for each request."""
+    return BatchLoader(source, join_below=0, **options)
+
+
 async def never() -> AsyncIterator[BatchRequest]:
     await asyncio.sleep(1000)
     yield BatchRequest()
@@ -55,13 +62,13 @@ async def test_get_batch_needs_no_block() -> None:
     async with BatchLoader(source).get_batch(request_of("a")) as batch:
         assert [data async for _, data in batch] == [b"12"]
     with pytest.raises(LimitExceededError):
-        await BatchLoader(Shelf(), limits=Limits(max_item_size=1)).get_batch(request_of("a-2")).read_all()
+        await loader_of(Shelf(), limits=Limits(max_item_size=1)).get_batch(request_of("a-2")).read_all()
 
 
 async def test_batches_come_in_order_and_whole() -> None:
     requests = requests_of(20)
     shelf = Shelf()
-    async with nothing_left_open(), BatchLoader(shelf) as loader:
+    async with nothing_left_open(), loader_of(shelf) as loader:
         read = []
         async for batch in loader.get_batches(requests):
             items = await batch.read_all()
@@ -79,7 +86,7 @@ async def test_batches_come_in_order_and_whole() -> None:
 
 async def test_the_items_of_many_requests_are_one_stream() -> None:
     requests = requests_of(10)
-    async with BatchLoader(Shelf(), max_memory=1) as loader:
+    async with loader_of(Shelf(), max_memory=1) as loader:
         names = [metadata.name async for metadata, _ in loader.stream(requests)]
     assert names == [entry.name for request in requests for entry in request.entries]
 
@@ -95,7 +102,7 @@ async def test_requests_may_come_from_an_async_generator_which_is_closed() -> No
         finally:
             closed.append(True)
 
-    async with nothing_left_open(), BatchLoader(Shelf()) as loader, loader.stream(generate()) as items:
+    async with nothing_left_open(), loader_of(Shelf()) as loader, loader.stream(generate()) as items:
         assert (await anext(items)).metadata.name == "0.0-100"
     assert closed == [True]
 
@@ -108,7 +115,7 @@ async def test_requests_are_pulled_only_as_they_can_be_admitted() -> None:
             pulled.append(request)
             yield request
 
-    async with BatchLoader(Shelf(), max_concurrency=2) as loader:
+    async with loader_of(Shelf(), max_concurrency=2) as loader:
         batches = loader.get_batches(generate())
         async for _ in batches:
             break
@@ -118,7 +125,7 @@ async def test_requests_are_pulled_only_as_they_can_be_admitted() -> None:
 
 
 async def test_an_empty_request_is_an_empty_batch() -> None:
-    async with BatchLoader(Shelf()) as loader:
+    async with loader_of(Shelf()) as loader:
         assert [await batch.read_all() async for batch in loader.get_batches([BatchRequest()])] == [[]]
         assert [item async for item in loader.stream([])] == []
 
@@ -132,7 +139,7 @@ async def test_unordered_batches_come_as_they_are_there() -> None:
                 await slow.wait()
             return await super().open_batch(request)
 
-    async with BatchLoader(Source()) as loader:
+    async with loader_of(Source()) as loader:
         read = []
         async for batch in loader.get_batches(requests_of(3), ordered=False):
             read.append((await batch.read_all())[0].metadata.name)
@@ -144,7 +151,7 @@ async def test_unordered_batches_come_as_they_are_there() -> None:
 async def test_a_failure_is_raised_where_its_batch_is_read_and_nowhere_else() -> None:
     requests = requests_of(5)
     requests[2] = request_of("2.0-100", "gone/2-100", "2.2-100")
-    async with BatchLoader(Shelf(), retry=ONCE) as loader:
+    async with loader_of(Shelf(), retry=ONCE) as loader:
         read = []
         async for batch in loader.get_batches(requests):
             if batch.request is requests[2]:
@@ -162,7 +169,7 @@ async def test_a_failure_is_raised_where_its_batch_is_read_and_nowhere_else() ->
 
 async def test_an_incomplete_batch_tells_what_came() -> None:
     shelf = Shelf(chunk=512, breaking=lambda _: 2000)
-    async with BatchLoader(shelf, retry=ONCE, max_resumes=0) as loader:
+    async with loader_of(shelf, retry=ONCE, max_resumes=0) as loader:
         async for batch in loader.get_batches(requests_of(1)):
             with pytest.raises(IncompleteBatchError) as caught:
                 await batch.read_all()
@@ -172,7 +179,7 @@ async def test_an_incomplete_batch_tells_what_came() -> None:
 async def test_a_stream_ends_with_the_first_failure() -> None:
     requests = requests_of(5)
     requests[1] = request_of("gone/1-100")
-    async with nothing_left_open(), BatchLoader(Shelf(), retry=ONCE) as loader:
+    async with nothing_left_open(), loader_of(Shelf(), retry=ONCE) as loader:
         items = loader.stream(requests)
         assert [(await anext(items)).metadata.index for _ in range(3)] == [0, 1, 2]
         with pytest.raises(ObjectNotFoundError):
@@ -186,7 +193,7 @@ async def test_what_the_iterable_raises_comes_behind_its_batches() -> None:
         yield from requests_of(2)
         raise LookupError("no more")
 
-    async with BatchLoader(Shelf()) as loader:
+    async with loader_of(Shelf()) as loader:
         batches = loader.get_batches(generate())
         assert [len(await (await anext(batches)).read_all()) for _ in range(2)] == [3, 3]
         for _ in range(2):
@@ -196,13 +203,13 @@ async def test_what_the_iterable_raises_comes_behind_its_batches() -> None:
 
 @pytest.mark.parametrize("wrong", [7, BatchRequest(), ["a"]])
 async def test_what_is_no_iterable_of_requests_is_refused(wrong: object) -> None:
-    async with BatchLoader(Shelf()) as loader:
+    async with loader_of(Shelf()) as loader:
         with pytest.raises(UsageError, match="requests"):
             await anext(loader.get_batches(wrong))  # type: ignore[arg-type]
 
 
 async def test_asking_for_the_next_batch_drops_the_one_before() -> None:
-    async with BatchLoader(Shelf(), max_memory=1) as loader:
+    async with loader_of(Shelf(), max_memory=1) as loader:
         first, *others = [batch async for batch in loader.get_batches(requests_of(3))]
         assert len(others) == 2
         with pytest.raises(UsageError, match="moved on"):
@@ -212,7 +219,7 @@ async def test_asking_for_the_next_batch_drops_the_one_before() -> None:
 
 async def test_leaving_early_releases_everything() -> None:
     shelf = Shelf()
-    async with nothing_left_open(), BatchLoader(shelf) as loader:
+    async with nothing_left_open(), loader_of(shelf) as loader:
         async with loader.get_batches(requests_of(100, 100)) as batches:
             async for batch in batches:
                 await anext(batch)
@@ -227,7 +234,7 @@ async def test_leaving_early_releases_everything() -> None:
 async def test_the_loader_releases_what_was_left_open() -> None:
     shelf = Shelf()
     async with nothing_left_open():
-        loader = BatchLoader(shelf)
+        loader = loader_of(shelf)
         await loader.__aenter__()
         items = loader.stream(requests_of(100, 100))
         await anext(items)
@@ -241,7 +248,7 @@ async def test_the_loader_releases_what_was_left_open() -> None:
 
 async def test_whoever_waits_when_the_loader_is_closed_is_told() -> None:
     shelf = Shelf(latency=100)
-    async with nothing_left_open(), BatchLoader(shelf, max_concurrency=1) as loader:
+    async with nothing_left_open(), loader_of(shelf, max_concurrency=1) as loader:
         readers = [loader.stream(requests_of(1)) for _ in range(3)]
         waiting = [asyncio.create_task(anext(reader)) for reader in [*readers, loader.stream(never())]]
         for _ in range(10):
@@ -252,7 +259,7 @@ async def test_whoever_waits_when_the_loader_is_closed_is_told() -> None:
 
 
 async def test_a_cancelled_reader_loses_nothing() -> None:
-    async with BatchLoader(Shelf(latency=0.01)) as loader:
+    async with loader_of(Shelf(latency=0.01)) as loader:
         items = loader.stream(requests_of(2))
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0):
@@ -261,7 +268,7 @@ async def test_a_cancelled_reader_loses_nothing() -> None:
 
 
 async def test_two_readers_are_refused() -> None:
-    async with BatchLoader(Shelf(latency=0.01)) as loader:
+    async with loader_of(Shelf(latency=0.01)) as loader:
         batches = loader.get_batches(requests_of(2))
         batch = await anext(batches)
         first = asyncio.create_task(anext(batch))
@@ -279,7 +286,7 @@ async def test_two_readers_are_refused() -> None:
 
 async def test_a_batch_that_broke_off_is_resumed() -> None:
     shelf = Shelf(chunk=512, breaking=lambda names: 2000 if len(names) > 2 else None)
-    async with BatchLoader(shelf) as loader:
+    async with loader_of(shelf) as loader:
         requests = requests_of(4)
         assert len([item async for item in loader.stream(requests)]) == 12
         statistics = loader.statistics()
@@ -291,19 +298,19 @@ async def test_retries_are_counted() -> None:
     failures = [TransportError("lost", retryable=True)] * 2
     shelf = Shelf(failing=lambda _: failures.pop() if failures else None)
     retry = RetryPolicy(base_delay=0)
-    async with BatchLoader(shelf, retry=retry) as loader:
+    async with loader_of(shelf, retry=retry) as loader:
         assert len([item async for item in loader.stream(requests_of(1))]) == 3
         assert loader.statistics().retries == 2
         assert loader.statistics().requests == 3
 
 
 async def test_what_a_loader_needs() -> None:
-    loader = BatchLoader(Shelf())
+    loader = loader_of(Shelf())
     for call in (lambda: loader.get_batches([]), lambda: loader.stream([]), loader.statistics):
         with pytest.raises(UsageError, match="enter"):
             call()
     await loader.aclose()
-    async with BatchLoader(Shelf()) as loader:
+    async with loader_of(Shelf()) as loader:
         with pytest.raises(UsageError, match="entered before"):
             await loader.__aenter__()
     with pytest.raises(UsageError, match="closed"):
@@ -322,11 +329,11 @@ async def test_what_a_loader_needs() -> None:
 )
 async def test_bounds_that_cannot_be_meant_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(UsageError, match=next(iter(options))):
-        BatchLoader(Shelf(), **options)  # type: ignore[arg-type]
+        loader_of(Shelf(), **options)
 
 
 async def test_a_loader_belongs_to_one_event_loop() -> None:
-    async with BatchLoader(Shelf()) as loader:
+    async with loader_of(Shelf()) as loader:
         batches = loader.get_batches(requests_of(1))
 
         def elsewhere() -> None:
@@ -342,7 +349,7 @@ async def test_a_loader_belongs_to_one_event_loop() -> None:
 
 
 async def test_a_reader_that_is_forgotten_does_no_harm() -> None:
-    async with nothing_left_open(), BatchLoader(Shelf()) as loader:
+    async with nothing_left_open(), loader_of(Shelf()) as loader:
         async for _ in loader.stream(requests_of(10)):
             break
         gc.collect()

@@ -34,16 +34,28 @@ seconds = st.sampled_from([0.0, 0.01, 7.0])
     pace=seconds,
     reading=seconds,
     ordered=st.booleans(),
+    joined=st.sampled_from([0, 4]),
+    split=st.sampled_from([3, 100]),
 )
 def test_any_budget_holds_and_never_deadlocks(
-    sizes: list[list[int]], memory: int, at_once: int, pace: float, reading: float, *, ordered: bool
+    sizes: list[list[int]],
+    memory: int,
+    at_once: int,
+    pace: float,
+    reading: float,
+    *,
+    ordered: bool,
+    joined: int,
+    split: int,
 ) -> None:
     shelf = Shelf(chunk=CHUNK, pace=pace)
     names = named(sizes)
 
     async def main() -> int:
         read = []
-        async with BatchLoader(shelf, max_concurrency=at_once, max_memory=memory) as loader:
+        async with BatchLoader(
+            shelf, max_concurrency=at_once, max_memory=memory, join_below=joined, split_above=split
+        ) as loader:
             async for batch in loader.get_batches((request_of(*of) for of in names), ordered=ordered):
                 items = []
                 async for metadata, data in batch:
@@ -83,7 +95,7 @@ def test_what_waits_too_long_is_closed_and_asked_for_again_from_where_it_was() -
 
     async def main() -> Any:  # noqa: ANN401 - statistics
         read = []
-        async with BatchLoader(shelf, max_memory=4000, max_pause=20) as loader:
+        async with BatchLoader(shelf, join_below=0, max_memory=4000, max_pause=20) as loader:
             async for metadata, data in loader.stream(request_of(*of) for of in names):
                 assert data == data_of(metadata.name)
                 read.append((metadata.index, metadata.name))
@@ -106,7 +118,7 @@ def test_what_waits_too_long_can_be_left_open() -> None:
     shelf = Shelf(chunk=CHUNK)
 
     async def main() -> None:
-        async with BatchLoader(shelf, max_memory=4000, max_pause=None) as loader:
+        async with BatchLoader(shelf, join_below=0, max_memory=4000, max_pause=None) as loader:
             async for _ in loader.stream(request_of(*of) for of in named([[2000] * 5] * 4)):
                 await asyncio.sleep(1000)
         assert loader.statistics().resumes == 0
