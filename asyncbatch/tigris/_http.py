@@ -44,7 +44,8 @@ _logger: Final = logging.getLogger("asyncbatch.tigris")
 
 # Doing these twice is doing them once; S3's DELETE has the same answer, too.
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "PUT", "DELETE"})
-_MAX_ERROR_BODY: Final = 1 << 20  # bytes; of a bundle, it may name each key
+_MAX_ERROR_BODY: Final = 65_536  # bytes; what is behind them says nothing more
+_MAX_BUNDLE_ERROR_BODY: Final = 16 << 20  # which names each key that is missing
 _SHOWN: Final = 100  # characters of what is too long
 # Of credentials that others may have taken the place of meanwhile.
 _OUTDATED: Final = EXPIRED | {"InvalidAccessKeyId", "InvalidToken"}
@@ -213,8 +214,9 @@ class Connection:
         return made
 
     async def _error_of(self, request: WireRequest, response: httpx.Response) -> RemoteError:
+        is_bundle = "bundle" in request.query
         try:
-            body = await read_start(response, _MAX_ERROR_BODY)
+            body = await read_start(response, _MAX_BUNDLE_ERROR_BODY if is_bundle else _MAX_ERROR_BODY)
         except TransportError:
             body = b""  # the status says enough
         status, url, headers = response.status_code, public_url(response.url), response.headers
@@ -229,4 +231,4 @@ class Connection:
             retry_after=retry_after,
             location=location and shown_url(location),
         )
-        return bundle_error_of(error, body) if "bundle" in request.query else error
+        return bundle_error_of(error, body) if is_bundle else error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..archive._events import EventStream
-from ..batch import ArchiveAnswer, Server, Singles
+from ..batch import ArchiveAnswer, BatchRefusedError, Server, Singles
 from ..codecs._formats import format_of_mime, parse_format
 from ..errors import ObjectNotFoundError
 from ..transport import Body
@@ -15,6 +15,7 @@ from .wire import (
     MISSING,
     PROVIDER,
     BundleDecoder,
+    BundleError,
     check_batch,
     compression_of,
     encode_bundle,
@@ -85,6 +86,7 @@ class BundleSource:
         """Ask for a bundle, or for a row of objects, ranges and files that are no bundle.
 
         Raises:
+            BatchRefusedError: if the request is too large for the server, or for what is in between.
             BundleError: if the bundle is refused.
             RemoteError: if the answer is another error.
             TransportError: if there is none.
@@ -93,15 +95,22 @@ class BundleSource:
             return self._singles.open(request)
         ((bucket, _, _),) = request.traits.buckets
         keys = [entry.name for entry in request.entries]
-        response = await self._connection.open_once(
-            encode_bundle(
-                bucket,
-                keys,
-                on_error=self._on_error,
-                compression=compression_of(request.output_format),
-                encoding=self._encoding,
-            )
+        wire = encode_bundle(
+            bucket,
+            keys,
+            on_error=self._on_error,
+            compression=compression_of(request.output_format),
+            encoding=self._encoding,
         )
+        try:
+            response = await self._connection.open_once(wire)
+        except BundleError as error:
+            if error.status != 413 or self._on_error != BUNDLE_ON_ERROR_SKIP:
+                raise
+            # What is in between may have limits of its own.
+            raise BatchRefusedError(
+                status=413, code=error.code, message=error.message, url=error.url
+            ) from error
         self.answer = BundleAnswer(response, bucket, keys, request.output_format, self._record)
         return self.answer
 

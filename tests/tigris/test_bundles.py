@@ -241,6 +241,20 @@ class TestFailMode:
             assert isinstance(one, RemoteError)
             assert not one.retryable
 
+    async def test_as_many_keys_as_can_be_missing(self, make_client: MakeClient) -> None:
+        keys = [f"{index:04}{'x' * 990}" for index in range(5000)]
+        missing = "".join(f"<Key>{key}</Key>" for key in keys)
+        refusal = error(404, "BundleKeyNotFound", f"<MissingKeys>{missing}</MissingKeys>")
+        async with (
+            WireServer(refusal, error(413, "EntityTooLarge")) as server,
+            make_client(server.url) as client,
+        ):
+            with pytest.raises(BundleError) as caught:
+                await bundle_objects(client, "b", keys[:2], on_error="fail").read_all()
+            assert caught.value.missing_keys == tuple(keys)
+            with pytest.raises(BundleError, match="EntityTooLarge"):
+                await bundle_objects(client, "b", keys[:2], on_error="fail").read_all()
+
     async def test_a_bundle_of_what_exists(self, make_client: MakeClient) -> None:
         async with WireServer(whole(["a", "c"])) as server, make_client(server.url) as client:
             async with bundle_objects(client, "b", ["a", "c"], on_error="fail") as response:
@@ -358,6 +372,14 @@ async def read_raw(client: Client) -> bytes:
 
 
 class TestErrors:
+    async def test_a_request_that_is_too_large_is_halved(self, make_client: MakeClient) -> None:
+        answers = error(413, "EntityTooLarge"), whole(KEYS[:3]), whole(KEYS[3:])
+        async with WireServer(*answers) as server, make_client(server.url) as client:
+            response = bundle_objects(client, "b", KEYS)
+            assert [item.metadata.name for item in await response.read_all()] == KEYS
+        assert [keys_of(asked) for asked in server.asked] == [KEYS, KEYS[:3], KEYS[3:]]
+        assert (response.object_count, response.skipped_count) == (3, 3)
+
     async def test_who_has_too_much_to_do_is_asked_again(self, make_client: MakeClient) -> None:
         answers = error(429, "SlowDown", Retry_After="0"), error(503, "ServiceUnavailable"), whole(KEYS)
         async with WireServer(*answers) as server, make_client(server.url) as client:
