@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from ..errors import BucketNotFoundError, RemoteError, UsageError
 from ..transport import Listing, retried
-from ._buckets import create_bucket, destroy_bucket, has_bucket
+from ._buckets import create_bucket, destroy_bucket, has_bucket, next_page
 from ._data import ask
 from ._object import Object, info_of
 
@@ -140,9 +140,6 @@ class _Pages:
         pages, self._pages = self._pages, None  # it is of no use behind an error
         if pages is None:
             pages = self._store.list(self._folder, offset=self._last, chunk_size=self._page_size)
-        try:
-            page = await ask(anext(pages), stores, name)
-        except StopAsyncIteration:
-            return None
+        page = await ask(next_page(pages), stores, name)
         self._pages = pages
         return page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,7 +15,7 @@ from ._errors import explain, translating
 if TYPE_CHECKING:
     from ._stores import Stores
 
-__all__ = ["create_bucket", "destroy_bucket", "has_bucket", "list_buckets"]
+__all__ = ["create_bucket", "destroy_bucket", "has_bucket", "list_buckets", "next_page"]
 
 _PER_PAGE: Final = 1000
 
@@ -48,12 +49,24 @@ async def has_bucket(stores: Stores, bucket: str) -> bool:
     listing = store.list(prefix.rstrip("/") or None, chunk_size=1)
     try:
         with translating(f"{stores.provider}://{bucket}", bucket=bucket):
-            async for _ in listing:
-                return True
+            page = await next_page(listing)
     except BucketNotFoundError:
         return False
     # A bucket of a cloud may be empty; a folder in memory is what its objects are called.
-    return not stores.has_folders
+    return not stores.has_folders or page is not None
+
+
+async def next_page(listing: Any) -> Any:  # noqa: ANN401 - obstore's
+    """Return the next page of a listing of obstore's, or None if there is none."""
+    # By a task: where a future throws into a coroutine, Python 3.11 loses who traces it, such as coverage.
+    return await asyncio.create_task(_next_page(listing))
+
+
+async def _next_page(listing: Any) -> Any:  # noqa: ANN401 - obstore's
+    try:
+        return await anext(listing)
+    except StopAsyncIteration:
+        return None
 
 
 async def create_bucket(stores: Stores, bucket: str) -> None:

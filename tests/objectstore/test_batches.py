@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import io
 import os
 import tarfile
+import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +21,7 @@ from asyncbatch import (
     UsageError,
     aistore,
 )
+from asyncbatch.archive._sources import close_source
 from asyncbatch.objectstore import Client
 
 from ..support.leaks import nothing_left_open
@@ -217,6 +220,29 @@ async def test_a_shard_that_cannot_be_read_is_an_error_of_its_entry(
     with pytest.raises(RemoteError) as caught:
         await shard.get(archpath="a")
     assert caught.value.status == 422
+
+
+async def test_a_shard_may_turn_out_to_be_damaged_at_its_end(client: Client, bucket: Bucket) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("a", bytes(3 << 20))
+    content = bytearray(buffer.getvalue())
+    content[2 << 20] = 1
+    await bucket.object("shard.zip").put(content)
+    async with bucket.object("shard.zip").open(archpath="a") as body:
+        await anext(body)
+        with pytest.raises(RemoteError, match="CRC-32") as caught:
+            async for _ in body:
+                pass
+    assert caught.value.status == 422
+
+
+async def test_a_compressed_shard_is_read_from_its_beginning(client: Client, bucket: Bucket) -> None:
+    await bucket.object("shard.tar.gz").put(gzip.compress(tar_of(a=bytes(100), b=b"data")))
+    assert await bucket.object("shard.tar.gz").get(archpath="b") == b"data"
+    reader = client._source.shards
+    stream = reader._versions["bucket", "shard.tar.gz"].stream(0, None)
+    await close_source(stream)  # before anything was asked for
 
 
 async def test_the_version_of_a_shard_is_asked_for_once(bucket: Bucket, client: Client) -> None:

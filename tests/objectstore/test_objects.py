@@ -21,6 +21,7 @@ from asyncbatch import (
     UsageError,
 )
 from asyncbatch.objectstore import Client
+from asyncbatch.objectstore._upload import _AbandonedError, _Parts
 
 from ..support.leaks import nothing_left_open
 
@@ -224,6 +225,16 @@ async def test_a_cancelled_upload_leaves_nothing(bucket: Bucket, count: int) -> 
     assert await obj.get() == b"old"
 
 
+async def test_whoever_waits_for_a_part_is_told_that_there_is_none() -> None:
+    parts = _Parts()
+    reader = asyncio.ensure_future(anext(aiter(parts)))
+    await asyncio.sleep(0)
+    parts.fail()
+    await parts.left()
+    with pytest.raises(_AbandonedError):
+        await reader
+
+
 async def test_no_more_is_held_than_allowed(tmp_path: Path) -> None:
     async with Client(f"file://{tmp_path}", limits=Limits(max_item_size=9)) as client:
         bucket = await client.bucket("bucket").create()
@@ -362,6 +373,7 @@ async def test_reprs_say_what_they_are(client: Client, bucket: Bucket) -> None:
 
 
 async def test_a_bucket_has_to_be_named_where_the_url_names_none(client: Client) -> None:
+    assert client.default_bucket is None
     with pytest.raises(UsageError, match="names no bucket"):
         client.bucket()
     with pytest.raises(UsageError, match="is a name: say in which bucket"):
