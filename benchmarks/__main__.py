@@ -22,7 +22,9 @@ _BENCHMARKS: Final = {
     "stalls": "how long the event loop stands still while a compressed archive is read",
     "http": "bodies over loopback, beside httpx, aiohttp and curl",
     "e2e": "batches from a sender over loopback, beside the official SDK",
+    "loader": "many batches at once, and load(), beside one batch after another and beside GETs",
     "getbatch": "a batch beside a GET for each object, on our server or on $AIS_ENDPOINT",
+    "stores": "small objects from a folder, S3's API and a gateway, beside aiobotocore, aiohttp and threads",
 }
 
 

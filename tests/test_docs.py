@@ -21,7 +21,7 @@ import anyio
 import pytest
 
 import asyncbatch
-from asyncbatch import aistore, codecs, server, testing
+from asyncbatch import aistore, codecs, objectstore, server, testing, tigris
 from asyncbatch.aistore import Client
 from asyncbatch.codecs import TarEncoder
 from asyncbatch.server import running
@@ -40,7 +40,7 @@ _BLOCK = re.compile(
     r"^```(?P<language>python|console)\n(?P<code>.*?)^```\n(?:\n```text\n(?P<output>.*?)^```\n)?",
     re.DOTALL | re.MULTILINE,
 )
-_COMMANDS = re.compile(r"\basyncbatch (list|get|extract)\b")
+_COMMANDS = re.compile(r"\basyncbatch (list|get|extract|bundle)\b")
 
 
 class Block(NamedTuple):
@@ -126,7 +126,9 @@ async def test_a_page_tells_the_truth(path: Path, place: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", [asyncbatch, aistore, codecs, server, testing], ids=lambda module: module.__name__
+    "module",
+    [asyncbatch, aistore, tigris, objectstore, codecs, server, testing],
+    ids=lambda module: module.__name__,
 )
 def test_every_public_name_is_in_the_reference(module: ModuleType) -> None:
     listed = set(

@@ -68,6 +68,11 @@ RUNS: Final[dict[str, tuple[list[str], list[str]]]] = {
         [],
         ["asyncbatch.aistore: PUT http://", "/v1/ml/moss/example: 307 after ", "[b'hello']"],
     ),
+    "any_store.py": (["memory:///", "example", "a", "b"], ["a: missing", "b: missing"]),
+    "tigris_bundle.py": (
+        ["URL", "bundles", "saved.tar.gz"],
+        ["100 objects, 2200 bytes, 1 skipped", "bundle/gone.txt: NoSuchKey"],
+    ),
     "server_in_a_test.py": ([], ["1 passed"]),
     "faulty_server.py": (
         [],
@@ -108,8 +113,13 @@ async def test_an_example_runs(name: str, url: str, tmp_path: Path) -> None:
         given.writestr("b", b"12345")
     runner = ["-m", "pytest", "-p", "no:cacheprovider"] if "test" in name else ["-W", "error"]
     result = await anyio.run_process(
-        [sys.executable, *runner, str(EXAMPLES / name), *arguments],
-        env=os.environ | {"AIS_ENDPOINT": url, "PYTHONPATH": PACKAGE},
+        [
+            *(sys.executable, *runner, str(EXAMPLES / name)),
+            *(url if argument == "URL" else argument for argument in arguments),
+        ],
+        env=os.environ
+        | {"AIS_ENDPOINT": url, "PYTHONPATH": PACKAGE}
+        | {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"},
         cwd=tmp_path,
         check=False,
     )

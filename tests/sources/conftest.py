@@ -106,7 +106,7 @@ async def source(request: pytest.FixtureRequest, tmp_path: Path, moto: Moto) -> 
             bucket = await client.bucket(BUCKET).create()
         else:
             name = f"bucket-{next(_numbers)}"
-            moto.add_bucket(name)
+            moto.add_buckets([name])
             proxy = await stack.enter_async_context(_behind_proxy(moto.endpoint_url))
             client = await stack.enter_async_context(
                 objectstore.Client(

@@ -32,15 +32,47 @@ class Moto(NamedTuple):
     secret_access_key: str
     region: str = "us-east-1"
 
-    def add_bucket(self, name: str) -> None:
-        """Make a bucket, which is empty."""
-        session = boto3.session.Session(self.access_key_id, self.secret_access_key, region_name=self.region)
-        _add_buckets(session, self.endpoint_url, [name])
+    def add_buckets(self, names: Iterable[str]) -> None:
+        """Make buckets."""
+        s3 = boto3.session.Session(
+            self.access_key_id, self.secret_access_key, region_name=self.region
+        ).client("s3", endpoint_url=self.endpoint_url, config=_DIRECT)
+        try:
+            for name in names:
+                s3.create_bucket(Bucket=name)
+        finally:
+            s3.close()
+
+
+_running: list[Moto] = []  # the one that there is, as often as it was asked for
 
 
 @contextmanager
 def moto_server(buckets: Iterable[str] = ()) -> Iterator[Moto]:
-    """Serve some buckets, which are empty. There is one such server at a time: its data is the process's."""
+    """Serve some buckets, which are empty if nobody else has used those names.
+
+    There is one such server at a time, since its data is the process's: whoever asks meanwhile has the same.
+    """
+    if _running:
+        moto = _running[-1]
+        moto.add_buckets(buckets)
+        _running.append(moto)
+        try:
+            yield moto
+        finally:
+            _running.pop()
+        return
+    with _started() as moto:
+        moto.add_buckets(buckets)
+        _running.append(moto)
+        try:
+            yield moto
+        finally:
+            _running.pop()
+
+
+@contextmanager
+def _started() -> Iterator[Moto]:
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -49,7 +81,6 @@ def moto_server(buckets: Iterable[str] = ()) -> Iterator[Moto]:
         _post(f"{url}/moto-api/reset")
         session = boto3.session.Session("anybody", "anything", region_name="us-east-1")
         moto = _add_user(session, url)
-        _add_buckets(session, url, buckets)
         before = _post(f"{url}/moto-api/reset-auth", "0")  # requests that are let in unchecked
         try:
             yield moto
@@ -73,12 +104,3 @@ def _add_user(session: boto3.session.Session, url: str) -> Moto:
     finally:
         iam.close()
     return Moto(url, key["AccessKeyId"], key["SecretAccessKey"])
-
-
-def _add_buckets(session: boto3.session.Session, url: str, buckets: Iterable[str]) -> None:
-    s3 = session.client("s3", endpoint_url=url, config=_DIRECT)
-    try:
-        for bucket in buckets:
-            s3.create_bucket(Bucket=bucket)
-    finally:
-        s3.close()

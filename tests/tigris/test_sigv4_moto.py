@@ -22,7 +22,7 @@ DATA = b"what was put"
 
 @pytest.fixture(scope="module")
 def moto() -> Iterator[Moto]:
-    with moto_server(["bucket"]) as server:
+    with moto_server(["signed"]) as server:
         yield server
 
 
@@ -56,17 +56,17 @@ def send(
 
 @pytest.mark.parametrize("key", ["plain.bin", "a%20b/%28c%29~%2B.bin", "%E6%BC%A2//..%25/x"])
 def test_what_is_signed_is_let_in(moto: Moto, key: str) -> None:
-    assert send(moto, "PUT", f"/bucket/{key}", DATA).status_code == 200
-    answer = send(moto, "GET", f"/bucket/{key}")
+    assert send(moto, "PUT", f"/signed/{key}", DATA).status_code == 200
+    answer = send(moto, "GET", f"/signed/{key}")
     assert (answer.status_code, answer.content) == (200, DATA)
-    assert send(moto, "GET", "/bucket?list-type=2&prefix=a%20b%2F&max-keys=1&start-after=").status_code == 200
+    assert send(moto, "GET", "/signed?list-type=2&prefix=a%20b%2F&max-keys=1&start-after=").status_code == 200
 
 
 def test_a_body_that_is_not_signed(moto: Moto) -> None:
-    assert send(moto, "PUT", "/bucket/unsigned", DATA, digest=UNSIGNED_PAYLOAD).status_code == 200
+    assert send(moto, "PUT", "/signed/unsigned", DATA, digest=UNSIGNED_PAYLOAD).status_code == 200
 
 
 def test_what_is_not_signed_well_is_not(moto: Moto) -> None:
-    answer = send(moto, "GET", "/bucket/plain.bin", secret="another")  # noqa: S106 - of nobody
+    answer = send(moto, "GET", "/signed/plain.bin", secret="another")  # noqa: S106 - of nobody
     assert answer.status_code == 403
     assert "SignatureDoesNotMatch" in answer.text
