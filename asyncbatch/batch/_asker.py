@@ -30,6 +30,20 @@ CLOSED: Final = "this batch was closed while it was opened"
 # Statuses of an entry by itself that say nothing about it: who asks, or what is in between, has to do with
 # them. 403 is the entry's own: there may be rights to other buckets.
 _OF_THE_WAY: Final = frozenset({401, 408, 409, 429, 502, 503, 504})
+# Codes of S3's kind of servers, with statuses 400 and 403, that say who asks is not known, or not in time.
+_OF_WHO_ASKS: Final = frozenset(
+    {
+        "AuthenticationFailed",
+        "AuthorizationHeaderMalformed",
+        "ExpiredToken",
+        "InvalidAccessKeyId",
+        "InvalidToken",
+        "RequestExpired",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+        "TokenRefreshRequired",
+    }
+)
 
 
 class Asked(NamedTuple):
@@ -199,7 +213,7 @@ class Asker:
 
 def is_of_the_entry(error: RemoteError) -> bool:
     """Whether the error that answers a request for one entry is about that."""
-    return error.status not in _OF_THE_WAY
+    return error.status not in _OF_THE_WAY and error.code not in _OF_WHO_ASKS
 
 
 def _wake(waking: asyncio.Future[None] | None) -> None:

@@ -38,11 +38,13 @@ class Source:
         client: Of that.
         bucket: In it.
         proxy: Between the two, if there is a network.
+        stranger: A client, to be entered, that has the wrong key, if keys are asked for.
     """
 
     client: Any
     bucket: Any
     proxy: CuttingProxy | None
+    stranger: Any
 
     async def put(self, objects: dict[str, bytes]) -> None:
         for name, data in objects.items():
@@ -98,25 +100,35 @@ SOURCES: dict[str, Callable[[Path], AbstractAsyncContextManager[tuple[Client, Cu
 }
 
 
+def _s3(moto: Moto, endpoint: str, secret: str) -> objectstore.Client:
+    return objectstore.Client(
+        "s3://",
+        endpoint=endpoint,
+        access_key_id=moto.access_key_id,
+        secret_access_key=secret,
+        region=moto.region,
+        client_options={"allow_http": True},
+    )
+
+
 @pytest.fixture(params=[*SOURCES, "s3"])
 async def source(request: pytest.FixtureRequest, tmp_path: Path, moto: Moto) -> AsyncIterator[Source]:
+    stranger: Client | None = None
     async with AsyncExitStack() as stack:
         if request.param != "s3":
             client, proxy = await stack.enter_async_context(SOURCES[request.param](tmp_path))
             bucket = await client.bucket(BUCKET).create()
-        else:
-            name = f"bucket-{next(_numbers)}"
-            moto.add_buckets([name])
-            proxy = await stack.enter_async_context(_behind_proxy(moto.endpoint_url))
-            client = await stack.enter_async_context(
-                objectstore.Client(
-                    "s3://",
-                    endpoint=proxy.url,
-                    access_key_id=moto.access_key_id,
-                    secret_access_key=moto.secret_access_key,
-                    region=moto.region,
-                    client_options={"allow_http": True},
+            if request.param == "tigris":
+                assert proxy is not None
+                stranger = tigris.Client(
+                    proxy.url,
+                    access_key_id=CREDENTIALS.access_key_id,
+                    secret_access_key="other",  # noqa: S106
                 )
-            )
+        else:
+            moto.add_buckets([name := f"bucket-{next(_numbers)}"])
+            proxy = await stack.enter_async_context(_behind_proxy(moto.endpoint_url))
+            client = await stack.enter_async_context(_s3(moto, proxy.url, moto.secret_access_key))
             bucket = client.bucket(name)
-        yield Source(client, bucket, proxy)
+            stranger = _s3(moto, proxy.url, "other")
+        yield Source(client, bucket, proxy, stranger)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncbatch import BatchRequest, ObjectNotFoundError
+from asyncbatch import AuthenticationError, BatchRequest, ObjectNotFoundError
 from asyncbatch.errors import RemoteError
 
 from ..support.leaks import nothing_left_open, until
@@ -226,3 +226,17 @@ async def test_a_client_that_was_left_leaves_nothing(source: Source) -> None:
     async with nothing_left_open():
         assert (await source.client.get_batch(["a"], bucket=source.bucket).read_all())[0].data == b"1"
         await source.client.aclose()
+
+
+async def test_who_is_not_known_is_told_so_and_not_that_objects_are_missing(source: Source) -> None:
+    if source.stranger is None:
+        pytest.skip("there are no credentials")
+    await source.put({"a": b"1234"})
+    request = BatchRequest(continue_on_err=True)
+    request.add_object_request(source.bucket.object("a"))
+    request.add_object_request(source.bucket.object("a"), start=1, length=2)
+    async with source.stranger as stranger:
+        with pytest.raises(AuthenticationError):
+            await stranger.get_batch(request).read_all()
+        with pytest.raises(AuthenticationError):
+            await stranger.bucket(source.bucket.name).object("a").get()

@@ -322,3 +322,12 @@ def test_a_loop_that_is_left_is_continued() -> None:
         else:
             break
     assert names == ["", "a", "", "b", "", ""]
+
+
+@pytest.mark.parametrize(("more", "is_right"), [(0, True), (-1, False), (1, False)])
+def test_the_bytes_may_be_those_of_the_archive(more: int, is_right: bool) -> None:  # noqa: FBT001
+    archive = bundle(list(OBJECTS), OBJECTS)
+    trailers = [(b"x-tigris-bundle-bytes", b"%d" % (len(archive) + more))]
+    members, error = whole(list(OBJECTS), archive, trailers)
+    assert members == list(OBJECTS.items())
+    assert (error is None) == is_right
