@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from .runner import Check
 
-__all__ = ["AT_ONCE", "rows"]
+__all__ = ["AT_ONCE", "Place", "gets", "rows", "running_endpoint", "stored"]
 
 AT_ONCE: Final = f", {CONNECTIONS} at once"  # behind the work of the rows beside GETs at once
 _MAX_ONE_BY_ONE: Final = 1000  # GETs in a row; the time of more is told by these
@@ -55,7 +55,7 @@ _CURL: Final = shutil.which("curl")
 def rows(*, rounds: int, scale: float, only: str) -> Iterator[Row]:
     """Yield two rows for each size of objects and batch: beside GETs one by one, and beside GETs at once."""
     batch_sizes = parse_numbers(BATCH_SIZES)
-    with _endpoint() as url, asyncio.Runner() as runner:
+    with running_endpoint() as url, asyncio.Runner() as runner:
         for size in parse_sizes(OBJECT_SIZES):
             label = size_label(size)
             cells, left_out = plan([size] * batch_sizes[-1], batch_sizes)
@@ -69,7 +69,7 @@ def rows(*, rounds: int, scale: float, only: str) -> Iterator[Row]:
                     )
             if wanted:
                 items = Items(label, size, wanted[-1].objects).scaled(scale)
-                with _stored(runner, url, items) as place:
+                with stored(runner, url, items) as place:
                     for cell in wanted:
                         part = Items(label, size, cell.objects).scaled(scale)
                         yield from _rows_of(place, part, cell, rounds)
@@ -80,7 +80,7 @@ def _work(label: str, batch_size: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class Place:
     """Where the objects are, and who fetches them."""
 
     runner: asyncio.Runner
@@ -92,7 +92,7 @@ class _Place:
 
 
 @contextmanager
-def _endpoint() -> Iterator[str]:
+def running_endpoint() -> Iterator[str]:
     """Give the cluster's URL, or that of our own server, which is started and stopped."""
     if url := os.environ.get("AIS_ENDPOINT"):
         yield url
@@ -111,11 +111,11 @@ def _endpoint() -> Iterator[str]:
 
 
 @contextmanager
-def _stored(runner: asyncio.Runner, url: str, items: Items) -> Iterator[_Place]:
+def stored(runner: asyncio.Runner, url: str, items: Items) -> Iterator[Place]:
     """Store the objects; remove them in the end."""
     stack = AsyncExitStack()
 
-    async def store() -> _Place:
+    async def store() -> Place:
         client = await stack.enter_async_context(Client(url))
         connector = aiohttp.TCPConnector(limit=CONNECTIONS)
         session = await stack.enter_async_context(
@@ -128,7 +128,7 @@ def _stored(runner: asyncio.Runner, url: str, items: Items) -> Iterator[_Place]:
         )
         bucket = await stack.enter_async_context(temporary_bucket(client))
         await fill(bucket, items, lambda _: None)
-        return _Place(runner, url, bucket.name, client, session, SdkClient(url))
+        return Place(runner, url, bucket.name, client, session, SdkClient(url))
 
     try:
         yield runner.run(store())
@@ -136,7 +136,7 @@ def _stored(runner: asyncio.Runner, url: str, items: Items) -> Iterator[_Place]:
         runner.run(stack.aclose())
 
 
-def _rows_of(place: _Place, items: Items, cell: Cell, rounds: int) -> Iterator[Row]:
+def _rows_of(place: Place, items: Items, cell: Cell, rounds: int) -> Iterator[Row]:
     run = place.runner.run
     expected = items.expected()
     first = replace(items, count=min(items.count, _MAX_ONE_BY_ONE))
@@ -144,9 +144,9 @@ def _rows_of(place: _Place, items: Items, cell: Cell, rounds: int) -> Iterator[R
     contenders = {
         "get_batch": Contender(lambda check: run(_ours(place, names, check)), expected),
         "one by one": Contender(
-            lambda check: run(_gets(place, names[: first.count], check, at_once=1)), first.expected()
+            lambda check: run(gets(place, names[: first.count], check, at_once=1)), first.expected()
         ),
-        "at once": Contender(lambda check: run(_gets(place, names, check, at_once=CONNECTIONS)), expected),
+        "at once": Contender(lambda check: run(gets(place, names, check, at_once=CONNECTIONS)), expected),
         "sdk": Contender(lambda check: _sdk(place, names, check), expected),
     }
     if _CURL is not None:
@@ -172,7 +172,7 @@ def _rows_of(place: _Place, items: Items, cell: Cell, rounds: int) -> Iterator[R
         )
 
 
-async def _ours(place: _Place, names: Sequence[str], check: Check) -> Delivered:
+async def _ours(place: Place, names: Sequence[str], check: Check) -> Delivered:
     count = size = 0
     async with place.client.get_batch(names, bucket=place.bucket) as batch:
         async for item in batch:
@@ -184,7 +184,7 @@ async def _ours(place: _Place, names: Sequence[str], check: Check) -> Delivered:
     return Delivered(count, size)
 
 
-async def _gets(place: _Place, names: Sequence[str], check: Check, *, at_once: int) -> Delivered:
+async def gets(place: Place, names: Sequence[str], check: Check, *, at_once: int) -> Delivered:
     """Let aiohttp get the objects, which then come in any order; they are checked in that of the names."""
     sizes: list[int] = []
     kept: dict[str, bytes] = {}
@@ -203,7 +203,7 @@ async def _gets(place: _Place, names: Sequence[str], check: Check, *, at_once: i
     return Delivered(len(sizes), sum(sizes))
 
 
-def _sdk(place: _Place, names: Sequence[str], check: Check) -> Delivered:
+def _sdk(place: Place, names: Sequence[str], check: Check) -> Delivered:
     count = size = 0
     for _, data in place.sdk.batch(list(names), bucket=place.sdk.bucket(place.bucket)).get():
         count += 1
@@ -213,7 +213,7 @@ def _sdk(place: _Place, names: Sequence[str], check: Check) -> Delivered:
     return Delivered(count, size)
 
 
-def _curl(curl: str, place: _Place, names: Sequence[str]) -> Delivered:
+def _curl(curl: str, place: Place, names: Sequence[str]) -> Delivered:
     """Let curl throw the batch away; its own clock does not count its start."""
     entries = [{"objname": name, "bucket": place.bucket, "provider": "ais"} for name in names]
     request = json.dumps({"mime": ".tar", "strm": True, "in": entries})

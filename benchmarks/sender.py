@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -33,9 +34,15 @@ _COPY_SIZE: Final = 32_768  # of io.Copy, by which it writes data
 
 
 @contextmanager
-def running_sender(items: Items) -> Iterator[str]:
-    """Start a sender of a batch of `items`; its URL, until the end of the ``with``."""
+def running_sender(items: Items, *, delay: float = 0) -> Iterator[str]:
+    """Start a sender of a batch of `items`; its URL, until the end of the ``with``.
+
+    Args:
+        items: What every batch brings, whatever it asks for.
+        delay: Seconds before the first byte.
+    """
     arguments = ["--label", items.label, "--size", str(items.size), "--count", str(items.count)]
+    arguments += ["--delay", str(delay)]
     with subprocess.Popen(  # noqa: S603 - ourselves
         [sys.executable, "-m", __name__, *arguments],
         stdin=subprocess.PIPE,  # it runs until this is closed, also by our death
@@ -99,10 +106,12 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     body = b""
+    delay = 0.0
 
     def do_GET(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", "0")))
         if self.path == TARGET_PATH:
+            time.sleep(self.delay)
             self.send_response(200)
             self.send_header("Content-Type", "application/x-tar")
             self.send_header("Transfer-Encoding", "chunked")
@@ -123,7 +132,10 @@ def _main() -> None:
     parser.add_argument("--label")
     parser.add_argument("--size", type=int)
     parser.add_argument("--count", type=int)
-    _Handler.body = _body(Items(**vars(parser.parse_args())))
+    parser.add_argument("--delay", type=float)
+    arguments = vars(parser.parse_args())
+    _Handler.delay = arguments.pop("delay")
+    _Handler.body = _body(Items(**arguments))
     with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         print(server.server_port, flush=True)

@@ -337,3 +337,32 @@ def test_the_sender_cuts_chunks_as_aistore_does(size: int, sizes: set[int]) -> N
     assert set(chunks) == sizes
     assert last <= 2048
     assert sum(chunks) + last == 4 * (size + 512) + 1024
+
+
+def test_loader() -> None:
+    rows = run_json("loader")
+    assert list(rows) == [
+        "loader load 1KiB x 1000",
+        "loader load 10KiB x 1000",
+        "loader 8 batches, 50 ms to the first byte",
+        "loader 8 batches, budget of 64 MiB",
+        "loader one batch",
+    ]
+    assert {row["rival"].split()[0] for row in rows.values()} == {"aiohttp", "one", "without", "get_batch"}
+    assert "overhead_ns" in rows["loader one batch"]
+
+
+def test_loader_memory() -> None:
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        "-m",
+        "benchmarks.loader_memory",
+        "--batches",
+        "5",
+        "--items",
+        "20",
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+    assert done.stdout.startswith("100 items of 10240 bytes: grew by at most ")

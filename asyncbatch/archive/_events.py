@@ -72,8 +72,9 @@ class EventStream:
         events: What is complete and was not taken yet. Iterating over it may raise what the decoder met.
         max_item_size: The limit of that name, for whoever holds a member whole.
         current: Whoever may read the data of the member that is open.
-        gate: Awaited with the stream before anything is read, if it is set: whoever has to see to memory.
-        kept: Bytes that `collect` has so far.
+        gate: Awaited before anything is read, if it is set, by whoever has to see to memory: with the stream,
+            and the bytes that are about to be asked for at once.
+        kept: Bytes that `collect` has so far, or has asked for.
 
     Args:
         chunks: The bytes of the archive. Closed by `aclose` if it has that method.
@@ -126,7 +127,7 @@ class EventStream:
         self._pulling = False
         self.events: Iterator[Event] = iter(())
         self.current: object = None
-        self.gate: Callable[[EventStream], Awaitable[None]] | None = None
+        self.gate: Callable[[EventStream, int], Awaitable[None]] | None = None
         self.kept = 0
 
     @property
@@ -152,7 +153,7 @@ class EventStream:
         self._pulling = True
         try:
             if self.gate is not None:
-                await self.gate(self)
+                await self.gate(self, 0)
             await self._renew()
         except UsageError:  # of the source itself, and not of a second reader, whom our callers let go on
             await self.aclose()
@@ -207,19 +208,27 @@ class EventStream:
         parts: list[Buffer] = []
         keep: Callable[[Buffer], object] = parts.append
         buffer: BytesIO | None = None
-        if size is None or size > _SMALL:
-            buffer = BytesIO(bytes(min(size or 0, _RESERVED)))
-            keep = buffer.write
+        written = 0
         try:
+            if size is None or size > _SMALL:
+                reserved = min(size or 0, _RESERVED)
+                if self.gate is not None and reserved:
+                    await self.gate(self, reserved)
+                self.kept = reserved
+                buffer = BytesIO(bytes(reserved))
+                keep = buffer.write
             while True:
                 for event in self.events:
                     if type(event) is not MemberData:
                         return b"".join(parts) if buffer is None else buffer.getvalue()
                     keep(event.data)
-                    self.kept += len(event.data)
+                    written += len(event.data)
+                    self.kept = max(self.kept, written)
                     if size is None and self.kept > self.max_item_size:
                         raise self.item_too_large(start.name, self.kept)
-                if buffer is None or not await self._pass_on(buffer.write):
+                passed = 0 if buffer is None else await self._pass_on(buffer.write)
+                written += passed
+                if not passed:
                     await self.pull()
         except UsageError:  # of a second reader: the first one goes on
             raise
@@ -229,19 +238,19 @@ class EventStream:
         finally:
             self.kept = 0
 
-    async def _pass_on(self, keep: Callable[[memoryview], object]) -> bool:
-        """Hand data of the open member on past the decoder, which saves a copy; False if that cannot be done.
+    async def _pass_on(self, keep: Callable[[memoryview], object]) -> int:
+        """Hand data of the open member on past the decoder, which saves a copy; return its size.
 
-        It can if the source has views to give and the chunk ends inside the member. Otherwise, and where
-        something is wrong, `pull` tells.
+        It can be done if the source has views to give and the chunk ends inside the member. Otherwise, and
+        where something is wrong, that is 0, and `pull` tells.
         """
         if self._passing is None or self._pulling or self._closed:
-            return False
+            return 0
         source, decoder = self._passing
         self._pulling = True
         try:
             if self.gate is not None:
-                await self.gate(self)
+                await self.gate(self, 0)
             passed = await source.pass_on(keep, decoder.passable)
         except UsageError:  # as in pull()
             await self.aclose()
@@ -249,8 +258,7 @@ class EventStream:
         finally:
             self._pulling = False
         decoder.pass_by(passed)
-        self.kept += passed
-        return passed > 0
+        return passed
 
     def item_too_large(self, name: str, size: int) -> LimitExceededError:
         """Make the error for a member that is larger than what may be held in memory."""

@@ -45,7 +45,7 @@ class Budget:
         self.held += size
         self.peak = max(self.peak, self.held)
 
-    def admits(self, *, is_head: bool, has_ready: bool) -> bool:
+    def admits(self, *, is_head: bool, has_ready: bool, wanted: int = 0) -> bool:
         """Decide whether a batch may receive more.
 
         The head of the line may, however much is held, as long as its reader has nothing to take: or nobody
@@ -54,7 +54,8 @@ class Budget:
         Args:
             is_head: Whether it is the one whose turn it is.
             has_ready: Whether it has items that its reader could take.
+            wanted: Bytes that it would hold at once.
         """
         if is_head:
-            return not has_ready or self.held < self.maximum
-        return self.held < self.ahead
+            return not has_ready or self.held + wanted < self.maximum
+        return self.held + wanted < self.ahead

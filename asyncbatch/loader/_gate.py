@@ -31,8 +31,8 @@ class Gate(Protocol):
         """Hear that there was no answer to the request that was sent at a time."""
         ...
 
-    async def before_pull(self, stream: EventStream) -> None:
-        """Wait until bytes may be pulled."""
+    async def before_pull(self, stream: EventStream, wanted: int) -> None:
+        """Wait until bytes may be pulled, and so many be asked for at once."""
         ...
 
 

@@ -35,6 +35,7 @@ class Lane:
     Attributes:
         dropped: What it had of an item, and dropped when its transfer was ended to be taken up later; 0 if it
             was not.
+        wanted: Bytes that it waits to have room for at once.
 
     Args:
         scheduler: Admits it.
@@ -72,6 +73,7 @@ class Lane:
         self._efforts = _NOTHING  # requests, retries and resumes of the streams before
         self._has_left = False
         self.dropped = 0
+        self.wanted = 0
         self.task: asyncio.Task[None] | None = None
         for sink in self._sinks:
             sink.lane = self
@@ -216,24 +218,27 @@ class Lane:
         """Take down that there was no answer."""
         self._scheduler.failed(error, asked_at)
 
-    async def before_pull(self, stream: EventStream) -> None:
+    async def before_pull(self, stream: EventStream, wanted: int) -> None:
         """Count what has come, and wait until there is room for more.
 
         Raises:
             PausedError: if that took so long that the server may hang up.
         """
-        scheduler = self._scheduler
         self._settle(stream.kept)
-        budget = scheduler.budget
-        if budget.held < budget.ahead or self._is_complete:
-            return
-        while not budget.admits(is_head=self.is_head, has_ready=self.has_ready):
-            await self._pause()
+        budget = self._scheduler.budget
+        if budget.held + wanted >= budget.ahead and not self._is_complete:
+            self.wanted = wanted
+            while not budget.admits(is_head=self.is_head, has_ready=self.has_ready, wanted=wanted):
+                await self._pause()
+            self.wanted = 0
+        if wanted:
+            self._settle(wanted)
 
     async def _pause(self) -> None:
         if not await self._scheduler.pause(self, self._stall):
             assert self._stream is not None  # noqa: S101 - for the type checker: it is what is read
-            self.dropped = self._kept + 1
+            self.dropped = max(self._kept, self.wanted) + 1
+            self.wanted = 0
             await self._stream.aclose()
             raise PausedError
 

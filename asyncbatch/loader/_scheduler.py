@@ -123,12 +123,12 @@ class Scheduler:
     def may_pull(self, lane: Lane) -> bool:
         """Whether a lane that was paused may go on."""
         if lane.is_head:
-            return self.budget.admits(is_head=True, has_ready=lane.has_ready)
+            return self.budget.admits(is_head=True, has_ready=lane.has_ready, wanted=lane.wanted)
         if self.running >= self.concurrency.limit:
             return False
         if lane.dropped:  # it is not asked for again and again, only to wait as it did before
             return self.budget.held + lane.dropped < self.budget.ahead // 2
-        return self.budget.admits(is_head=False, has_ready=True)
+        return self.budget.admits(is_head=False, has_ready=True, wanted=lane.wanted)
 
     async def pause(self, lane: Lane, seconds: float | None) -> bool:
         """Wait until a lane may go on, and return True; or False when that took too long.

@@ -1,4 +1,4 @@
-"""A loader and a server that fails: every item once and in order; and nothing is left of what is cancelled."""
+"""A loader and a server that fails: every item once and in order; nothing is left of what is cancelled."""
 
 from __future__ import annotations
 
