@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from anyio.to_thread import run_sync
 
 from ..errors import BucketNotFoundError, RemoteError, UsageError
-from ._errors import explain, translating
+from ._errors import translating
 
 if TYPE_CHECKING:
     from ._stores import Stores
@@ -117,16 +117,10 @@ def _check_folders(stores: Stores, verb: str) -> None:
 
 
 def _folder_of(stores: Stores, bucket: str) -> Path:
-    store: Any
-    store, path = stores.locate(bucket)
-    return Path(store.prefix or "/", path)
+    return Path(f"{stores.root}/{stores.locate(bucket).path}")
 
 
 async def _in_folder(stores: Stores, bucket: str, do: Any) -> None:  # noqa: ANN401 - takes a path
     """Do something with a bucket's folder, in a thread."""
-    try:
+    with translating(f"{stores.provider}://{bucket}", bucket=bucket):
         await run_sync(do, _folder_of(stores, bucket))
-    except OSError as error:
-        message = f"{error.strerror} (os error {error.errno})"
-        url = f"{stores.provider}://{bucket}"
-        raise explain(OSError(message), url, bucket=bucket) from error

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from ..errors import AsyncBatchError, RemoteError, TransportError
 from ._buckets import has_bucket
 from ._errors import cause_of, explain, is_of_obstore, no_such_range
+from ._files import read_small
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -143,6 +144,14 @@ async def open_data(
     """
     store: Any
     store, path = stores.locate(bucket, name)
+    url = f"{stores.provider}://{bucket}/{name}"
+    if stores.root is not None:
+        read = read_small(f"{stores.root}/{path}", url, start, length, version=version, most=_SMALL)
+        small = await ask(read, stores, bucket, name)
+        if small is not None:
+            return _checked(
+                Download(stores, small, url=url, bucket=bucket, name=name), start, length, clip=clip
+            )
     options: dict[str, Any] = {}
     if length is not None:
         options["range"] = start, start + length
@@ -151,7 +160,11 @@ async def open_data(
     if version is not None:
         options["if_match"] = version
     result = await ask(store.get_async(path, options=options or None), stores, bucket, name)
-    data = Download(stores, result, url=f"{stores.provider}://{bucket}/{name}", bucket=bucket, name=name)
+    return _checked(Download(stores, result, url=url, bucket=bucket, name=name), start, length, clip=clip)
+
+
+def _checked(data: Download, start: int, length: int | None, *, clip: bool) -> Download:
+    """Return data, unless it is less than the range that was asked for."""
     if length is not None and data.size != length and not clip:
         raise no_such_range(data._url, start, length, start + data.size)  # noqa: SLF001 - of this module
     return data

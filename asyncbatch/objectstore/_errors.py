@@ -134,7 +134,7 @@ def _read_status(error: Exception, text: str) -> tuple[int, str, str]:
         return int(match[1]), code[1] if code else "", message.strip()[:_MAX_SHOWN]
     kinds = {kind.__name__ for kind in type(error).__mro__}
     system = _OS_ERROR.search(text)
-    number = int(system[1]) if system else 0
+    number = int(system[1]) if system else getattr(error, "errno", None) or 0
     status = 0
     if "FileNotFoundError" in kinds or number in _NO_FILE:
         status = 404

@@ -75,6 +75,7 @@ class Stores:
         provider: The scheme, with ``"http"`` for https too.
         default_bucket: The bucket that the URL names, or None.
         has_folders: Whether buckets are folders, and not stores of their own.
+        root: Where the folder is whose folders are buckets, if it is one of the file system.
         made: Buckets that were created where a folder is no more than the names of what is in it.
 
     Raises:
@@ -84,6 +85,7 @@ class Stores:
     def __init__(self, target: str | ObjectStore, **config: Any) -> None:  # noqa: ANN401 - obstore's
         self.default_bucket: str | None = None
         self.made: set[str] = set()
+        self.root: str | None = None
         self._prefix = ""  # of all paths in the default bucket, or of all buckets that are folders
         self._config = config
         self._stores: dict[str, ObjectStore] = {}
@@ -129,6 +131,7 @@ class Stores:
                 if not Path(f"/{path}").is_dir():
                     raise UsageError(f"{url!r}: there is no such folder")
                 self._folders = _make(self.provider, f"/{path}", **self._config)
+                self.root = f"/{path}".rstrip("/")
             else:
                 self._prefix = _parse_prefix(path, url)
                 self._folders = _make(self.provider, **self._config)
@@ -145,6 +148,9 @@ class Stores:
         self._url = f"{provider}://"
         if provider not in _CLOUDS:
             self._folders = store
+            if provider == "file":
+                prefix: Any = getattr(store, "prefix", None)
+                self.root = str(Path(prefix or "/").absolute()).rstrip("/")
             return
         config: Any = getattr(store, "config", {})
         self.default_bucket = next(config[key] for key in _BUCKET_SETTINGS if key in config)

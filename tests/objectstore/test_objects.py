@@ -6,6 +6,7 @@ import asyncio
 import io
 import os
 import tarfile
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -327,15 +328,25 @@ async def test_a_file_that_changes_while_it_is_read_is_not_mixed_with_another(tm
                 assert caught.value.retryable
 
 
-async def test_a_short_file_that_is_cut_is_no_whole_one(tmp_path: Path) -> None:
-    path = tmp_path / "bucket" / "a"
-    path.parent.mkdir()
-    path.write_bytes(b"0123456789")
+async def test_a_file_has_one_tag_however_it_is_read(tmp_path: Path) -> None:
     async with Client(f"file://{tmp_path}") as client:
-        async with client.bucket("bucket").object("a").open() as body:
-            os.truncate(path, 5)
-            with pytest.raises(TransportError):
-                await anext(body)
+        bucket = await client.bucket("bucket").create()
+        for data in (b"small", _LARGE):
+            await bucket.object("a").put(data)
+            head = await bucket.object("a").head()
+            async with bucket.object("a").open() as body:
+                assert body.info.etag == head.etag
+                assert body.info.last_modified is not None
+                assert head.last_modified is not None
+                assert abs(body.info.last_modified - head.last_modified) < timedelta(milliseconds=1)
+
+
+async def test_a_pipe_is_no_object_and_not_waited_for(tmp_path: Path) -> None:
+    async with Client(f"file://{tmp_path}") as client:
+        bucket = await client.bucket("bucket").create()
+        os.mkfifo(tmp_path / "bucket" / "pipe")
+        with pytest.raises(ObjectNotFoundError):
+            await bucket.object("pipe").get()
 
 
 async def test_a_file_inside_an_object_is_got_by_itself(bucket: Bucket) -> None:
