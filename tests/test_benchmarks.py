@@ -179,6 +179,23 @@ def test_e2e() -> None:
         assert row.get("of_curl", 1) > 0
 
 
+def test_stores() -> None:
+    rows = run_json("stores")
+    assert {work.partition(",")[0]: row["rival"].split()[0] for work, row in rows.items()} == {
+        "stores file": "open().read()",
+        "stores s3": "aiobotocore",
+        "stores gateway": "GETs,",
+    }
+    assert len(rows["stores s3, 16KiB x 2"]["beside"]) == 3
+
+
+def test_bundle_memory() -> None:
+    command = [sys.executable, "-W", "error", "-m", "benchmarks.bundle_memory", "--gigabytes", "1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("1.6 GB in ")
+
+
 def test_getbatch() -> None:
     rows = run_json("getbatch")
     fitting = {"1KiB": 3, "10KiB": 3, "100KiB": 3, "1MiB": 2, "10MiB": 1}
