@@ -48,6 +48,7 @@ class Shards:
     def __init__(self, max_indexed: int = MAX_INDEXED) -> None:
         self._max_indexed = max_indexed
         self._indexes = IndexCache(max_indexed)
+        self._turns: dict[tuple[str, str, str], Lock] = {}  # of those who want an index that nobody has
         self._lock = Lock()  # requests are served from many threads
 
     def open(self, stored: StoredObject, bucket: str, name: str, archpath: str) -> Source:
@@ -81,13 +82,25 @@ class Shards:
 
     def _index(self, stored: StoredObject, container: str, version: tuple[str, str, str]) -> Index:
         with self._lock:
-            index = self._indexes.get(version)
-        if index is None:
-            index = Index(container, self._max_indexed)
-            learn = learn_zip if container == "zip" else learn_tar
-            drive(learn(stored.size, index, DEFAULT_LIMITS), stored.read)
+            if (index := self._indexes.get(version)) is not None:
+                return index
+            turn = self._turns.setdefault(version, Lock())
+        # Files of one shard are opened in many threads at once: the first of them learns for all.
+        with turn:
             with self._lock:
-                self._indexes.put(version, index)
+                index = self._indexes.get(version)
+            try:
+                return self._learn(stored, container, version) if index is None else index
+            finally:
+                with self._lock:
+                    self._turns.pop(version, None)
+
+    def _learn(self, stored: StoredObject, container: str, version: tuple[str, str, str]) -> Index:
+        index = Index(container, self._max_indexed)
+        learn = learn_zip if container == "zip" else learn_tar
+        drive(learn(stored.size, index, DEFAULT_LIMITS), stored.read)
+        with self._lock:
+            self._indexes.put(version, index)
         return index
 
 

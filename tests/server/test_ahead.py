@@ -9,14 +9,22 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asyncbatch.server._ahead import Ahead, nothing
+from asyncbatch.server._objects import open_source
+from asyncbatch.server._shards import Shards
 from asyncbatch.server._source import Source
 from asyncbatch.server._store import NoSuchObjectError
 from asyncbatch.server._stream import CHUNK_SIZE, CutError
 
+from . import golden
+from .doubles import WatchedStore
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
     from types import TracebackType
     from typing import Self
+
+    from .doubles import WatchedObject
 
 
 class _Object:
@@ -161,6 +169,37 @@ def test_what_cannot_be_read_ahead_is_tried_again_in_its_turn() -> None:
     for _, opened in Ahead(1).open(_Shelf(failures=2).open, [100]):
         with pytest.raises(CutError):
             list(opened().pieces(0, 100))
+
+
+@pytest.mark.parametrize("name", ["s.tar", "s.zip"])
+def test_of_one_shard_the_index_is_learnt_once(tmp_path: Path, name: str) -> None:
+    """By the first thread, which waits until the others have the shard open too."""
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / name).write_bytes(golden.objects()[f"golden/shards/{name}"])
+    all_open = Event()
+
+    class Store(WatchedStore):
+        def open_object(self, bucket: str, name: str, /) -> WatchedObject:  # type: ignore[override]
+            opened = super().open_object(bucket, name)
+            if self.opened == 8:
+                all_open.set()
+            return opened
+
+    def wait(_name: str, _offset: int) -> None:
+        assert all_open.wait(30)
+
+    store = Store(tmp_path, wait)
+    shards = Shards()
+
+    def open_member(_: int) -> Source:
+        return open_source(store, shards, "b", name, "sub/b.bin")
+
+    for _, opened in Ahead(8).open(open_member, range(8), nothing):
+        opened().close()
+    reads, shards = store.reads, Shards()
+    for number in range(8):
+        open_member(number).close()
+    assert store.reads == 2 * reads
 
 
 def test_a_bug_closes_what_was_opened() -> None:
