@@ -89,7 +89,7 @@ class Feeder:
         send: Callable[[Line, Sequence[Sink], Way], None],
     ) -> None:
         self._line = line
-        self._requests = _iterate(requests)
+        self._requests = aiter(_iterate(requests))
         self._planner = planner
         self._sizes = sizes
         self._send = send

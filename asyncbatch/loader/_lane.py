@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 from ..errors import IncompleteBatchError, UsageError
 from ._budget import ITEM_COST
 from ._gate import GatedSource
+from ._hedge import Hedge
 from ._line import CLOSED
 from ._singly import SinglySource
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Sequence
 
     from ..archive._events import EventStream
-    from ..batch import BatchRequest, BatchSource, BatchStream
+    from ..batch import BatchItem, BatchRequest, BatchSource, BatchStream
     from ..errors import RemoteError, TransportError
     from ._line import Line, Sink
     from ._scheduler import Scheduler
@@ -59,7 +60,9 @@ class Lane:
         stall: float | None,
     ) -> None:
         self._scheduler = scheduler
-        self._source = GatedSource(source, self, asks=not isinstance(source, SinglySource))
+        self._is_singly = isinstance(source, SinglySource)
+        self._source = GatedSource(source, self, asks=not self._is_singly)
+        self._plain_source = source
         self._line = line
         self._sinks = list(sinks)
         self._request = request
@@ -71,6 +74,11 @@ class Lane:
         self._kept = 0  # bytes of the item that is being received
         self._counted = _NOTHING  # items, bytes and missing ones of this stream that were counted
         self._efforts = _NOTHING  # requests, retries and resumes of the streams before
+        self._unsettled = 0  # items that were put into a sink, and not counted there
+        self._hedge: Hedge | None = None
+        self._hedge_task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None  # until the batch is slow
+        self._began_at = 0.0  # of the stream, later by each pause
         self._has_left = False
         self.dropped = 0
         self.wanted = 0
@@ -110,6 +118,7 @@ class Lane:
     def begin(self, group: asyncio.TaskGroup) -> asyncio.Task[None]:
         """Begin to fill the sinks, in a task of a group."""
         self._scheduler.begun(self)
+        self._group = group
         self.task = group.create_task(self._run(), name=f"batch of {len(self._request)} entries")
         self.task.add_done_callback(self._end)
         return self.task
@@ -130,6 +139,12 @@ class Lane:
             self._efforts = requests, retries, resumes + 1
             await self._scheduler.pause(self, None)
             self.dropped = 0
+        except asyncio.CancelledError:
+            if self._hedge is None or self._hedge.first is None:
+                raise
+            if self._uncancel():  # not by the hedge alone, which has won
+                await self._hedge.stream.aclose()
+                raise
         except Exception as error:  # noqa: BLE001 - it is raised where the batch is consumed
             self._fail(error)
         else:
@@ -152,11 +167,13 @@ class Lane:
         request = self._request
         if self._delivered:
             request = request.with_entries(request.entries[self._delivered :])
-        stream = self._stream = self._open_stream(self._source, request)
+        first, stream = self._take_hedge(request)
+        self._stream = stream
         self._counted = _NOTHING
+        self._watch()
         try:
             sink = self._sinks[self._at]
-            if len(self._sinks) == 1 and not self._delivered and not sink.first:
+            if len(self._sinks) == 1 and not self._delivered and not sink.first and first is None:
                 # The hot path: an item costs no more than the iteration itself.
                 append, line = sink.ready.append, self._line
                 async for item in stream:
@@ -164,30 +181,40 @@ class Lane:
                     if sink.waiting is not None or line.waiting is not None:
                         sink.wake()
             else:
-                await self._distribute(stream)
+                await self._distribute(stream, first)
+            self._scheduler.peers.took(self._seconds)
         finally:
+            self._unwatch()
             await stream.aclose()
             self._settle(0)
             self._efforts = self.efforts
             self._delivered += stream.stats.items
             self._stream = None
 
-    async def _distribute(self, stream: BatchStream) -> None:
-        """Read a stream, and put its items into the sinks, one after the other."""
-        sink = self._sinks[self._at]
-        index = sink.first + sink.arrived
+    async def _distribute(self, stream: BatchStream, first: BatchItem | None) -> None:
+        """Read a stream, and put its items into the sinks, one after the other.
+
+        Args:
+            stream: The stream.
+            first: Its first item, if that was read already.
+        """
+        if first is not None:
+            self._put(first)
         async for item in stream:
-            item.metadata.index = index
-            index += 1
-            if not sink.dropped:
-                sink.ready.append(item)
-                if sink.waiting is not None or self._line.waiting is not None:
-                    sink.wake()
-            if index == sink.first + sink.count and self._at + 1 < len(self._sinks):
-                self._settle(self._kept)
-                self._end_sink()
-                sink = self._sinks[self._at]
-                index = sink.first
+            self._put(item)
+
+    def _put(self, item: BatchItem) -> None:
+        sink = self._sinks[self._at]
+        assert self._stream is not None  # noqa: S101 - for the type checker: the item came out of it
+        index = item.metadata.index = sink.first + sink.arrived + self._unsettled
+        self._unsettled += 1
+        if not sink.dropped:
+            sink.ready.append(item)
+            if sink.waiting is not None or self._line.waiting is not None:
+                sink.wake()
+        if index + 1 == sink.first + sink.count and self._at + 1 < len(self._sinks):
+            self._settle(self._kept)
+            self._end_sink()
 
     def _end_sink(self, error: Exception | None = None) -> None:
         sink = self._sinks[self._at]
@@ -201,6 +228,71 @@ class Lane:
             error = _moved(error, sink)
         self._delivered = sum(sink.count for sink in self._sinks[: self._at + 1])
         self._end_sink(error)
+
+    # -- a second request for what is slow ----------------------------------------------------------------
+
+    @property
+    def _seconds(self) -> float:
+        """Since the stream was begun, pauses not counted."""
+        return asyncio.get_running_loop().time() - self._began_at
+
+    def _take_hedge(self, request: BatchRequest) -> tuple[BatchItem | None, BatchStream]:
+        """Return the stream that has won, and its first item; or a new one."""
+        hedge, self._hedge = self._hedge, None
+        if hedge is None or hedge.first is None:
+            return None, self._open_stream(self._source, request)
+        return hedge.first, hedge.stream
+
+    def _uncancel(self) -> bool:
+        """Forget the cancellation by which a hedge has ended the first stream; True if there is another."""
+        assert self.task is not None  # noqa: S101 - for the type checker: it runs
+        return self.task.uncancel() > 0
+
+    def _watch(self) -> None:
+        """Begin to look whether a stream is slow."""
+        loop = asyncio.get_running_loop()
+        self._began_at = loop.time()
+        patience = self._scheduler.peers.patience()
+        if patience is not None and self._hedge_task is None and not self._is_singly:
+            self._timer = loop.call_later(patience, self._suspect, patience)
+
+    def _suspect(self, patience: float) -> None:
+        scheduler = self._scheduler
+        left = patience - self._seconds
+        if self in scheduler.paused or left > 0.01 * patience:  # clocks are not exact
+            wait = max(left, 0.1 * patience)
+            self._timer = asyncio.get_running_loop().call_later(wait, self._suspect, patience)
+            return
+        assert self._stream is not None  # noqa: S101 - for the type checker: the timer is for it
+        at = self._delivered + self._stream.stats.items
+        rest = self._request.entries[at:]
+        if not rest or not scheduler.peers.allows(requests=scheduler.requests, hedges=scheduler.hedges):
+            return
+        scheduler.hedges += 1
+        stream = self._stream
+        hedge = self._hedge = Hedge(
+            self._plain_source,
+            self._request.with_entries(rest),
+            self,
+            self._open_stream,
+            scheduler.asked,
+        )
+
+        def win() -> bool:
+            task = self.task
+            assert task is not None  # noqa: S101 - for the type checker: it runs
+            if task.cancelling() or self._delivered + stream.stats.items > at:
+                return False
+            return task.cancel()
+
+        self._hedge_task = self._group.create_task(hedge.run(win), name="hedge")
+
+    def _unwatch(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._hedge_task is not None and not self._hedge_task.done():
+            self._hedge_task.cancel()
 
     # -- the gate -----------------------------------------------------------------------------------------
 
@@ -235,7 +327,11 @@ class Lane:
             self._settle(wanted)
 
     async def _pause(self) -> None:
-        if not await self._scheduler.pause(self, self._stall):
+        loop = asyncio.get_running_loop()
+        paused_at = loop.time()
+        may_go_on = await self._scheduler.pause(self, self._stall)
+        self._began_at += loop.time() - paused_at
+        if not may_go_on:
             assert self._stream is not None  # noqa: S101 - for the type checker: it is what is read
             self.dropped = max(self._kept, self.wanted) + 1
             self.wanted = 0
@@ -256,6 +352,7 @@ class Lane:
         assert self._stream is not None  # noqa: S101 - for the type checker: there is one as long as it is read
         stats = self._stream.stats
         items, size, missing = self._counted
+        self._unsettled = 0
         self._counted = stats.items, stats.bytes, stats.missing
         items, size, missing = stats.items - items, stats.bytes - size, stats.missing - missing
         more = kept - self._kept

@@ -206,7 +206,7 @@ class Line:
         for sink in self._pending():
             if sink.ready or not sink.ended:
                 return sink.lane is lane
-        return False
+        return False  # nobody wants what it fills
 
     @property
     def wants_a_head(self) -> bool:

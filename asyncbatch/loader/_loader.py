@@ -53,6 +53,7 @@ class LoaderOptions(TypedDict, total=False):
     split_above: int
     join_below: int
     item_size: int | str | None
+    hedging: float
 
 
 class BatchLoader:
@@ -84,6 +85,8 @@ class BatchLoader:
             of the same kind and need not be waited for. 0 for never.
         item_size: Bytes of an object, about, if that is known, as from a listing; it is learnt from what is
             seen else.
+        hedging: Second requests that may be sent for each request, such as 0.05: for the rest of a batch that
+            takes longer than 95 % of the others did. The one that brings the next item first goes on.
 
     Raises:
         UsageError: for bounds below 1, and what is no size.
@@ -105,6 +108,7 @@ class BatchLoader:
         split_above: int = 4096,
         join_below: int = 32,
         item_size: int | str | None = None,
+        hedging: float = 0.0,
     ) -> None:
         if max_concurrency < 1:
             raise UsageError(f"max_concurrency={max_concurrency}: it is at least 1")
@@ -113,6 +117,8 @@ class BatchLoader:
                 f"way={way!r}, split_above={split_above}, join_below={join_below}: it is 'auto', 'batch' "
                 "or 'gets'; at least 1; at least 0"
             )
+        if not 0 <= hedging <= 1:
+            raise UsageError(f"hedging={hedging}: it is a share of the requests, from 0 to 1")
         if load_window < 0 or max_batch < 1:
             raise UsageError(
                 f"load_window={load_window}, max_batch={max_batch}: at least 0 seconds and 1 entry"
@@ -128,6 +134,7 @@ class BatchLoader:
         self._max_pause = max_pause
         self._planner = Planner(way=way, split_above=split_above, join_below=join_below)
         self._item_size = None if item_size is None else parse_size(item_size, "item_size")
+        self._hedging = hedging
         self._load_window = load_window
         self._max_batch = max_batch
         self._coalescer: Coalescer | None = None
@@ -142,7 +149,9 @@ class BatchLoader:
     async def __aenter__(self) -> Self:
         if self._group is not None:
             raise UsageError("this loader was entered before; make another one")
-        self._scheduler = Scheduler(self._max_memory, self._max_concurrency, self._item_size)
+        self._scheduler = Scheduler(
+            self._max_memory, self._max_concurrency, item_size=self._item_size, hedging=self._hedging
+        )
         self._group = await asyncio.TaskGroup().__aenter__()
         self._coalescer = Coalescer(
             self._scheduler,

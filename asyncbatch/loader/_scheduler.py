@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from ..errors import UsageError
 from ._budget import Budget
 from ._concurrency import AdaptiveConcurrency, is_overload
+from ._hedge import Peers
 from ._plan import Sizes
 from ._statistics import LoaderStatistics
 
@@ -33,6 +34,7 @@ class Scheduler:
         concurrency: Of lanes at once.
         running: Lanes that receive, those that wait for room not counted.
         paused: Lanes that wait for room, and whom to tell; in the order in which they began to.
+        peers: How long batches take.
         sizes: What objects weigh.
         singly: Asks for large ones, once there are any.
         lanes: All that were begun and have not ended.
@@ -44,12 +46,16 @@ class Scheduler:
         max_memory: Bytes.
         max_concurrency: Lanes at once, at most.
         item_size: Bytes of an object, about, if that is known.
+        hedging: Second requests for each request, at most.
 
     Raises:
         RuntimeError: outside of an event loop, of which it is.
     """
 
-    def __init__(self, max_memory: int, max_concurrency: int, item_size: int | None = None) -> None:
+    def __init__(
+        self, max_memory: int, max_concurrency: int, *, item_size: int | None = None, hedging: float = 0.0
+    ) -> None:
+        self.peers = Peers(hedging)
         self._loop = asyncio.get_running_loop()
         self.budget = Budget(max_memory)
         self.concurrency = AdaptiveConcurrency(max_concurrency)
@@ -205,8 +211,12 @@ class Scheduler:
         loop = asyncio.get_running_loop()
         while (seconds := self.concurrency.pause(loop.time())) > 0:  # noqa: ASYNC110 - others may prolong it
             await asyncio.sleep(seconds)
-        self.requests += 1
+        self.asked()
         return loop.time()
+
+    def asked(self) -> None:
+        """Count a request that is sent."""
+        self.requests += 1
 
     def failed(self, error: RemoteError | TransportError, asked_at: float) -> None:
         """Take down that there was no answer to a request."""

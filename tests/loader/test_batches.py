@@ -231,6 +231,14 @@ async def test_leaving_early_releases_everything() -> None:
         await batches.aclose()
 
 
+async def test_what_nobody_has_read_can_be_released() -> None:
+    async with nothing_left_open(), loader_of(Shelf()) as loader:
+        async with loader.get_batches(requests_of(3)):
+            pass
+        async with loader.stream(requests_of(3)):
+            pass
+
+
 async def test_the_loader_releases_what_was_left_open() -> None:
     shelf = Shelf()
     async with nothing_left_open():

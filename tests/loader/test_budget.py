@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from asyncbatch import BatchLoader
 from asyncbatch.loader._budget import ITEM_COST, Budget
+from asyncbatch.loader._line import Line
+from asyncbatch.loader._scheduler import Scheduler, _tell
 from asyncbatch.loader._sizes import parse_size
 
 from .sources import Shelf, data_of, request_of, run
@@ -125,6 +127,18 @@ def test_what_waits_too_long_can_be_left_open() -> None:
 
     run(main())
     assert len(shelf.requests) == 4
+
+
+def test_who_waits_for_nothing_is_told_once() -> None:
+    async def main() -> None:
+        line = Line(Scheduler(1, 1), ordered=True)
+        assert not line.is_head(object())  # type: ignore[arg-type]
+        waiting: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        _tell(waiting, True)
+        _tell(waiting, False)
+        assert await waiting
+
+    run(main())
 
 
 def test_the_budget_leaves_something_to_the_head() -> None:
