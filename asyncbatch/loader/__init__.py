@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from .._lazy import lazy_exports
 from ._batches import LoadedBatch, LoadedBatches, LoadedItems
 from ._loader import DEFAULT_MAX_CONCURRENCY, DEFAULT_MAX_MEMORY, BatchLoader, LoaderOptions
 from ._plan import Part, Plan
 from ._statistics import LoaderStatistics
+
+if TYPE_CHECKING:
+    from ._prometheus import LoaderCollector
 
 __all__ = [
     "DEFAULT_MAX_CONCURRENCY",
@@ -14,8 +20,11 @@ __all__ = [
     "LoadedBatch",
     "LoadedBatches",
     "LoadedItems",
+    "LoaderCollector",
     "LoaderOptions",
     "LoaderStatistics",
     "Part",
     "Plan",
 ]
+
+__getattr__ = lazy_exports(__name__, {"_prometheus": ("LoaderCollector",)})

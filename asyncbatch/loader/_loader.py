@@ -284,6 +284,11 @@ class BatchLoader:
 
     # -- figures ------------------------------------------------------------------------------------------
 
+    @property
+    def is_entered(self) -> bool:
+        """Whether it was entered, and has statistics."""
+        return self._scheduler is not None
+
     def statistics(self) -> LoaderStatistics:
         """Return figures as of now.
 

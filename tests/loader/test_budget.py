@@ -169,3 +169,19 @@ def test_the_budget_leaves_something_to_the_head() -> None:
 )
 def test_sizes(text: int | str, size: int) -> None:
     assert parse_size(text, "size") == size
+
+
+def test_what_is_asked_for_at_once_counts_before_it_comes() -> None:
+    size, memory = 2 << 20, 5 << 20
+    shelf = Shelf(chunk=262_144, pace=0.01)
+    names = named([[size] * 2] * 6)
+
+    async def main() -> None:
+        async with BatchLoader(shelf, max_memory=memory, join_below=0, way="batch") as loader:
+            async for metadata, data in loader.stream(request_of(*of) for of in names):
+                assert data == data_of(metadata.name)
+                await asyncio.sleep(0.1)
+            assert shelf.most_open > 2
+            assert loader.statistics().peak_held_bytes < memory + size
+
+    run(main())
