@@ -49,6 +49,15 @@ RUNS: Final[dict[str, tuple[list[str], list[str]]]] = {
         ],
     ),
     "large_objects.py": (["."], ["large-1.bin: 33554432 bytes", "large-2.bin: 33554432 bytes"]),
+    "pipeline.py": ([], ["50 objects, checksum so far ", "20 objects, checksum", "120 items in 3 requests"]),
+    "inference_service.py": (
+        [],
+        ["44, 184, no such image: image/20", "21 calls, 22 objects, 1 request"],
+    ),
+    "fastapi_handler.py": (
+        [],
+        ["['page 0', 'page 1', 'page 2'] 404", "51 requests came in, 1 went out"],
+    ),
     "repack.py": (
         ["out.tar.zst"],
         [
