@@ -5,16 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import RemoteError
-from ..transport import public_url
-from .wire import (
-    WireRequest,
-    bucket_query,
-    check_text,
-    is_range,
-    object_path,
-    parse_content_range,
-    range_header,
-)
+from ..transport import public_url, range_header, what_is_wrong
+from .wire import WireRequest, bucket_query, check_text, object_path
 
 if TYPE_CHECKING:
     import httpx
@@ -44,18 +36,17 @@ async def open_data(connection: Connection, entry: Entry, *, once: bool = False)
     if entry.archpath is not None:
         check_text(entry.archpath)
         query["archpath"] = entry.archpath
-    headers = range_header(start, length)
     response = await (connection.open_once if once else connection.open)(
         WireRequest(
             method="GET",
             path=object_path(entry.bucket, entry.name),
             query=query,
-            headers=headers,
+            headers=range_header(start, length),
             name=entry.name,
             bucket=entry.bucket,
         )
     )
-    if problem := _what_is_wrong(response, headers, start, length):
+    if problem := _what_is_wrong(response, start, length):
         await response.aclose()
         raise RemoteError(
             status=response.status_code,
@@ -65,22 +56,9 @@ async def open_data(connection: Connection, entry: Entry, *, once: bool = False)
     return response
 
 
-def _what_is_wrong(
-    response: httpx.Response, wanted: dict[str, str], start: int, length: int | None
-) -> str | None:
+def _what_is_wrong(response: httpx.Response, start: int, length: int | None) -> str | None:
     """Return why a body must not be taken for the data that was asked for, or None if it may."""
-    headers = response.headers
-    if wanted:
-        if response.status_code != 206:
-            return "a range was asked for, and the whole object came"
-        told = parse_content_range(headers.get("content-range", ""))
-        if told is None or not is_range(headers["content-range"], start, length):
-            return f"{wanted['Range']} was asked for, and another range came: {headers.get('content-range')}"
-        if headers.get("content-length", str(told[1] - told[0])) != str(told[1] - told[0]):
-            return f"{headers['content-range']} came with {headers['content-length']} bytes"
-    if headers.get("content-encoding", "identity") != "identity":
-        return f"the data came encoded as {headers['content-encoding']}, which was not asked for"
-    if "content-length" not in headers and "transfer-encoding" not in headers:
-        # Such a body ends with the connection, whole or not (RFC 9112, section 6.3).
-        return "the answer does not tell where it ends, so whether it is whole could not be told either"
-    return None
+    encoding = response.headers.get("content-encoding", "identity")
+    if encoding != "identity":
+        return f"the data came encoded as {encoding}, which was not asked for"
+    return what_is_wrong(response, start, length)

@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING, Self
 
 from ..batch import EntryAnswer
 from ..errors import RemoteError
-from ..transport import Body, public_url
+from ..transport import Body, public_url, size_of
 from ._data import open_data
-from .wire import NO_SUCH_RANGE, parse_content_range, public_name
+from .wire import NO_SUCH_RANGE, public_name
 
 if TYPE_CHECKING:
-    import httpx
-
     from ..batch import Entry
     from ._http import Connection
 
@@ -37,7 +35,7 @@ async def open_entry(connection: Connection, entry: Entry) -> EntryAnswer:
             raise
         raise _out_of_range(entry, error.message, error.url) from error
     body, url = Body(response), public_url(response.url)
-    size = _size_of(response)
+    size = size_of(response)
     if not cut:
         if size is not None and entry.length is not None and size < entry.length:
             await body.aclose()
@@ -51,15 +49,6 @@ async def open_entry(connection: Connection, entry: Entry) -> EntryAnswer:
     elif size is not None:
         size -= entry.start
     return EntryAnswer(_FileRange(body, entry, url), size)
-
-
-def _size_of(response: httpx.Response) -> int | None:
-    """Return how many bytes an answer has, as far as its head tells."""
-    told = parse_content_range(response.headers.get("content-range", ""))
-    if told is not None:
-        return told[1] - told[0]
-    length = response.headers.get("content-length")
-    return None if length is None else int(length)
 
 
 def _out_of_range(entry: Entry, reason: str, url: str) -> RemoteError:

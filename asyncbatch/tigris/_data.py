@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import RemoteError
-from ..transport import public_url
-from .wire import WireRequest, is_range, object_path, parse_content_range, range_header
+from ..transport import public_url, range_header, what_is_wrong
+from .wire import WireRequest, object_path
 
 if TYPE_CHECKING:
     import httpx
@@ -43,18 +43,17 @@ async def open_data(
         RemoteError: if the answer is another error, or its body cannot be taken for the data.
         TransportError: if there is none.
     """
-    headers = range_header(start, length)
     condition = {} if etag is None else {"if-match": f'"{etag}"'}
     response = await (connection.open_once if once else connection.open)(
         WireRequest(
             method="GET",
             path=object_path(bucket, name),
-            headers=headers | condition,
+            headers=range_header(start, length) | condition,
             name=name,
             bucket=bucket,
         )
     )
-    if problem := _what_is_wrong(response, headers, start, length):
+    if problem := what_is_wrong(response, start, length):
         await response.aclose()
         raise RemoteError(
             status=response.status_code,
@@ -62,22 +61,3 @@ async def open_data(
             url=public_url(response.url),
         )
     return response
-
-
-def _what_is_wrong(
-    response: httpx.Response, wanted: dict[str, str], start: int, length: int | None
-) -> str | None:
-    """Return why a body must not be taken for the data that was asked for, or None if it may."""
-    headers = response.headers
-    if wanted:
-        if response.status_code != 206:
-            return "a range was asked for, and the whole object came"
-        told = parse_content_range(headers.get("content-range", ""))
-        if told is None or not is_range(headers["content-range"], start, length):
-            return f"{wanted['range']} was asked for, and another range came: {headers.get('content-range')}"
-        if headers.get("content-length", str(told[1] - told[0])) != str(told[1] - told[0]):
-            return f"{headers['content-range']} came with {headers['content-length']} bytes"
-    if "content-length" not in headers and "transfer-encoding" not in headers:
-        # Such a body ends with the connection, whole or not (RFC 9112, section 6.3).
-        return "the answer does not tell where it ends, so whether it is whole could not be told either"
-    return None

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from ..batch import EntryAnswer
 from ..errors import ObjectNotFoundError, RemoteError
-from ..transport import Body, public_url, read_body
+from ..transport import Body, public_url, read_body, size_of
 from ._data import open_data
-from .wire import NO_SUCH_RANGE, PROVIDER, WireRequest, object_path, parse_content_range, parse_object_headers
+from .wire import NO_SUCH_RANGE, PROVIDER, WireRequest, object_path, parse_object_headers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -43,20 +43,11 @@ async def open_entry(connection: Connection, shards: Shards, entry: Entry) -> En
         if error.status != 416:
             raise
         raise _out_of_range(entry, error.message, error.url) from error
-    body, size = Body(response), _size_of(response)
+    body, size = Body(response), size_of(response)
     if size is not None and length is not None and size < length:
         await body.aclose()
         raise _out_of_range(entry, f"it has {start + size} bytes", public_url(response.url))
     return EntryAnswer(body, size)
-
-
-def _size_of(response: httpx.Response) -> int | None:
-    """Return how many bytes an answer has, as far as its head tells."""
-    told = parse_content_range(response.headers.get("content-range", ""))
-    if told is not None:
-        return told[1] - told[0]
-    length = response.headers.get("content-length")
-    return None if length is None else int(length)
 
 
 def _out_of_range(entry: Entry, reason: str, url: str = "") -> RemoteError:

@@ -6,6 +6,7 @@ from ._endpoint import is_usable, parse_endpoint, shown_url
 from ._http import DEFAULT_TIMEOUT, Body, Told, open_http_client, public_url, read_body, read_start, send
 from ._listing import Listing
 from ._proxies import proxy_mounts
+from ._ranges import range_header, size_of, what_is_wrong
 from ._retry import DEFAULT_RETRY, RetryPolicy, parse_retry_after
 from ._retrying import retried
 from ._transport import StreamingTransport
@@ -24,9 +25,12 @@ __all__ = [
     "parse_retry_after",
     "proxy_mounts",
     "public_url",
+    "range_header",
     "read_body",
     "read_start",
     "retried",
     "send",
     "shown_url",
+    "size_of",
+    "what_is_wrong",
 ]

@@ -25,13 +25,10 @@ from ._objects import (
     bucket_query,
     encode_action,
     encode_listing,
-    is_range,
     object_path,
     parse_buckets,
-    parse_content_range,
     parse_listing,
     parse_object_headers,
-    range_header,
 )
 from ._request import WireRequest
 
@@ -52,13 +49,11 @@ __all__ = [
     "encode_listing",
     "encode_login",
     "fault_of",
-    "is_range",
     "member_name",
     "member_names",
     "names_objects_only",
     "object_path",
     "parse_buckets",
-    "parse_content_range",
     "parse_error",
     "parse_listing",
     "parse_login",
@@ -66,5 +61,4 @@ __all__ = [
     "parse_object_headers",
     "parse_token",
     "public_name",
-    "range_header",
 ]

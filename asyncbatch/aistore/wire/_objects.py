@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -20,21 +19,14 @@ __all__ = [
     "bucket_query",
     "encode_action",
     "encode_listing",
-    "is_range",
     "object_path",
     "parse_buckets",
-    "parse_content_range",
     "parse_listing",
     "parse_object_headers",
-    "range_header",
 ]
 
 # What reading JSON of another shape runs into: also numbers without end, and nesting without end.
 _MISFITS: Final = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
-
-
-# RFC 9110, section 14.4; 20 digits are more than any object has bytes.
-_CONTENT_RANGE: Final = re.compile(r"bytes ([0-9]{1,20})-([0-9]{1,20})/([0-9]{1,20}|\*)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,29 +172,3 @@ def parse_object_headers(name: str, headers: Mapping[str, str]) -> ObjectInfo:
         checksum_type=headers.get("ais-checksum-type"),
         version=headers.get("ais-version"),
     )
-
-
-def range_header(start: int, length: int | None) -> dict[str, str]:
-    """Return the header that asks for a range (RFC 9110, section 14.2), or none for the whole."""
-    if not start and length is None:
-        return {}
-    return {"Range": f"bytes={start}-{'' if length is None else start + length - 1}"}
-
-
-def is_range(content_range: str, start: int, length: int | None) -> bool:
-    """Whether a Content-Range is that of a range that was asked for, cut only by the object's end."""
-    told = parse_content_range(content_range)
-    if told is None or told[0] != start:
-        return False
-    _, behind, total = told
-    if length is not None and behind == start + length:
-        return True
-    return total in {None, behind} and (length is None or behind < start + length)
-
-
-def parse_content_range(content_range: str) -> tuple[int, int, int | None] | None:
-    """Read a Content-Range: the first byte, that behind the last, and the object's size unless not told."""
-    match = _CONTENT_RANGE.fullmatch(content_range)
-    if match is None or int(match[2]) < int(match[1]):  # RFC 9110, section 14.4
-        return None
-    return int(match[1]), int(match[2]) + 1, None if match[3] == "*" else int(match[3])

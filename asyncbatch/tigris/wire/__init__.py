@@ -31,12 +31,9 @@ from ._objects import (
     ObjectPage,
     encode_creation,
     encode_listing,
-    is_range,
     parse_buckets,
-    parse_content_range,
     parse_listing,
     parse_object_headers,
-    range_header,
 )
 from ._request import WireRequest
 from ._sigv4 import UNSIGNED_PAYLOAD, Credentials, payload_hash, sign
@@ -79,10 +76,8 @@ __all__ = [
     "encode_creation",
     "encode_listing",
     "is_bundle",
-    "is_range",
     "object_path",
     "parse_buckets",
-    "parse_content_range",
     "parse_error",
     "parse_listing",
     "parse_object_headers",
@@ -90,7 +85,6 @@ __all__ = [
     "parse_trailers",
     "parse_xml",
     "payload_hash",
-    "range_header",
     "reach",
     "sign",
     "verify",
