@@ -184,6 +184,7 @@ class LoadedBatches(AsyncCloseable):
         finally:
             self._reading = False
         if delivery is None:
+            self._line.close()  # the loader need not do it
             raise StopAsyncIteration
         self._batch = LoadedBatch(delivery)
         return self._batch

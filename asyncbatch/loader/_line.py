@@ -10,7 +10,7 @@ from ..batch import BatchStats
 from ..errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ..batch import BatchItem, BatchRequest
     from ._lane import Lane
@@ -177,6 +177,11 @@ class Delivery:
 class Line:
     """Deliveries in order: those of one reader.
 
+    Args:
+        scheduler: Admits what is under way.
+        ordered: Whether they are handed out in order, or as they are ready.
+        closed: Called when it is closed, perhaps more than once.
+
     Attributes:
         deliveries: That the reader has not come to.
         current: The one that it reads.
@@ -185,7 +190,10 @@ class Line:
         waiting: The reader, if it waits for whichever delivery has something.
     """
 
-    def __init__(self, scheduler: Scheduler, *, ordered: bool) -> None:
+    def __init__(
+        self, scheduler: Scheduler, *, ordered: bool, closed: Callable[[Line], object] = bool
+    ) -> None:
+        self._closed = closed
         self.scheduler = scheduler
         self.ordered = ordered
         self.deliveries: deque[Delivery] = deque()
@@ -290,3 +298,4 @@ class Line:
             self.drop(self.current)
         while self.deliveries:
             self.drop(self.deliveries.popleft())
+        self._closed(self)

@@ -140,7 +140,7 @@ class BatchLoader:
         self._coalescer: Coalescer | None = None
         self._group: asyncio.TaskGroup | None = None
         self._scheduler: Scheduler | None = None
-        self._lines: list[Line] = []
+        self._lines: set[Line] = set()  # of readers that did not come to their end
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -174,7 +174,7 @@ class BatchLoader:
         group, closed, self._closed = self._group, self._closed, True
         if group is None or closed:
             return
-        for line in self._lines:
+        for line in list(self._lines):
             line.close()
         assert self._coalescer is not None  # noqa: S101 - for the type checker: it came with the group
         self._coalescer.close()
@@ -221,9 +221,9 @@ class BatchLoader:
             UsageError: if the loader was not entered, or was closed, or belongs to another event loop.
         """
         group, scheduler = self._entered()
-        line = Line(scheduler, ordered=ordered)
+        line = Line(scheduler, ordered=ordered, closed=self._lines.discard)
         feeder = Feeder(line, requests, planner=self._planner, sizes=scheduler.sizes, send=self._send)
-        self._lines.append(line)
+        self._lines.add(line)
         task = group.create_task(feeder.run(), name="requests")
         self._keep(task)
         return LoadedBatches(line, task)

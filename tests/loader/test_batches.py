@@ -20,7 +20,7 @@ from asyncbatch import (
 from asyncbatch.errors import TransportError
 from asyncbatch.transport import RetryPolicy
 
-from ..support.batches import FakeSource, tar
+from ..support.batches import FakeObject, FakeSource, tar
 from ..support.leaks import nothing_left_open, until
 from ..support.loops import LOOPS
 from .sources import Shelf, data_of, request_of
@@ -231,6 +231,19 @@ async def test_leaving_early_releases_everything() -> None:
         await batches.aclose()
 
 
+async def test_a_loader_that_lives_long_keeps_nothing_of_what_was_read() -> None:
+    async with loader_of(Shelf()) as loader:
+        for _ in range(3):
+            assert len([item async for item in loader.stream(requests_of(3))]) == 9
+            async with loader.get_batches(requests_of(3)) as batches:
+                await anext(batches)
+            await loader.load_many([FakeObject("a-1")])
+        await until(lambda: not loader._tasks)
+        assert not loader._lines
+        assert loader._scheduler is not None
+        assert not loader._scheduler.lanes
+
+
 async def test_what_nobody_has_read_can_be_released() -> None:
     async with nothing_left_open(), loader_of(Shelf()) as loader:
         async with loader.get_batches(requests_of(3)):
@@ -300,6 +313,15 @@ async def test_a_batch_that_broke_off_is_resumed() -> None:
         statistics = loader.statistics()
     assert (statistics.resumes, statistics.requests, statistics.items) == (4, 8, 12)
     assert [len(names) for names in shelf.requests].count(2) == 4
+
+
+async def test_what_stops_every_batch_is_asked_for_alone() -> None:
+    shelf = Shelf(breaking=lambda _: 0)
+    async with loader_of(shelf, retry=RetryPolicy(base_delay=0)) as loader:
+        items = [item async for item in loader.stream(requests_of(2))]
+        assert [item.data for item in items] == [data_of(item.metadata.name) for item in items]
+        assert loader.statistics().requests == len(shelf.requests) + len(shelf.alone)
+    assert len(shelf.alone) == 6
 
 
 async def test_retries_are_counted() -> None:
