@@ -63,14 +63,14 @@ def find_data(place: Place, packed: Packed, archpath: str, size: int, along: int
     if len(head) < _HEADER_SIZE or not head.startswith(LOCAL_SIGNATURE):
         raise FormatError(f"no local header at byte {offset}", codec="zip", offset=offset, member=archpath)
     end = _HEADER_SIZE + int.from_bytes(head[26:28], "little") + int.from_bytes(head[28:30], "little")
+    if offset + end + packed.size > size:  # of which the central directory cannot know: the header is longer
+        raise FormatError(
+            "a local header, or the data behind it, goes on behind the end of the object",
+            codec="zip",
+            offset=offset,
+            member=archpath,
+        )
     if end > len(head):
-        if offset + end > size:
-            raise FormatError(
-                "a local header goes on behind the end of the object",
-                codec="zip",
-                offset=offset,
-                member=archpath,
-            )
         head += yield from read(offset + len(head), end - len(head), "a local header", "zip")
     if unsupported := check_support(head[:10]):
         raise UnsupportedFormatError(

@@ -294,11 +294,13 @@ async def test_extra_fields_longer_than_what_is_read_along() -> None:
     assert await content(await shards.open(shard, "y", 1)) == random.Random(3).randbytes(2 << 20)[1:]
 
 
-async def test_a_local_header_that_leads_out_of_the_object() -> None:
-    data = bytearray(build([Entry(b"x", b"data")]))
-    data[26:30] = b"\xff" * 4
+@pytest.mark.parametrize("size", [4, 3 << 20])
+@pytest.mark.parametrize("start", [0, 1])
+async def test_a_local_header_that_leads_out_of_the_object(size: int, start: int) -> None:
+    data = bytearray(build([Entry(b"x", b"\x99\x99\xfa\xff" + bytes(size))]))
+    data[28:30] = b"\xfe\xff"  # extra fields of nearly 64 KiB, which take the place of the data
     with pytest.raises(FormatError, match="goes on behind the end of the object"):
-        await Shards().open(_shard("s.zip", bytes(data)), "x")
+        await Shards().open(_shard("s.zip", bytes(data)), "x", start)
 
 
 async def test_entries_that_overlap() -> None:
