@@ -101,6 +101,10 @@ def get(
         bool, typer.Option("--strict/--continue-on-error", help="Whether to stop at what cannot be had.")
     ] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Objects in a request.")] = 1000,
+    concurrency: Annotated[int, typer.Option(min=1, help="Requests at once.")] = 8,
+    memory: Annotated[
+        str, typer.Option(metavar="SIZE", help="What may be held of objects that were not written.")
+    ] = "256MiB",
     as_json: Json = False,
 ) -> None:
     """Fetch objects in batches, into a folder or one archive.
@@ -124,6 +128,8 @@ def get(
         transfer_format=transfer_format,
         strict=strict,
         batch_size=batch_size,
+        concurrency=concurrency,
+        memory=memory,
         as_json=as_json,
     )
     run(get(options))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 from rich.progress import (
@@ -22,7 +23,11 @@ from ._run import printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from rich.progress import ProgressColumn, TaskID
+
 __all__ = ["Output", "in_units"]
+
+_TELL_EVERY: Final = 0.1  # seconds
 
 
 class Output:
@@ -55,17 +60,47 @@ class Output:
 
     @contextmanager
     def progress(
-        self, what: str, total: int | None, *, in_bytes: bool = False
+        self,
+        what: str,
+        total: int | None,
+        *,
+        in_bytes: bool = False,
+        status: Callable[[], str] | None = None,
     ) -> Iterator[Callable[[int], None]]:
-        """Show a bar, if people look on; what is yielded moves it on."""
+        """Show a bar, if people look on; what is yielded moves it on.
+
+        Args:
+            what: Is done.
+            total: Of how many; None if that is not known.
+            in_bytes: Whether bytes are counted.
+            status: Tells how it goes, behind the bar.
+        """
         if self.as_json or not sys.stderr.isatty():
             yield _ignore
             return
         amount = DownloadColumn() if in_bytes else MofNCompleteColumn()
-        columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeElapsedColumn())
+        columns: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn(), amount]
+        columns.append(TimeElapsedColumn())
+        if status is not None:
+            columns.append(TextColumn("{task.fields[status]}"))
         with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-            bar = bars.add_task(what, total=total)
-            yield lambda step: bars.advance(bar, step)
+            bar = bars.add_task(what, total=total, status="")
+            yield _advancing(bars, bar, status)
+
+
+def _advancing(bars: Progress, bar: TaskID, status: Callable[[], str] | None) -> Callable[[int], None]:
+    """Return what moves a bar on, and tells now and then how it goes."""
+    told_at = 0.0
+
+    def advance(step: int) -> None:
+        nonlocal told_at
+        bars.advance(bar, step)
+        now = time.monotonic()
+        if status is not None and now - told_at > _TELL_EVERY:
+            told_at = now
+            bars.update(bar, status=status())
+
+    return advance
 
 
 def _ignore(_step: int) -> None:

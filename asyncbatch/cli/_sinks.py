@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from ..archive import EncodeMember, encode_archive
 from ..archive._folder import Folder
@@ -18,14 +18,25 @@ from ._daemon import in_daemon
 from ._input import STDIN
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable
+    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
     from typing import Any
 
-    from ..batch import BatchMember, ItemMetadata
+    from ..batch import ItemMetadata
     from ..codecs._events import Buffer
     from ._input import Wanted
 
-__all__ = ["check_file_name", "item_name", "write_archive", "write_chunks", "write_files"]
+__all__ = ["Item", "check_file_name", "item_name", "write_archive", "write_chunks", "write_files"]
+
+
+class Item(Protocol):
+    """What is written: an item of a batch, whole or in chunks."""
+
+    @property
+    def metadata(self) -> ItemMetadata: ...
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    async def read(self) -> bytes: ...
 
 
 def item_name(item: ItemMetadata | Wanted) -> str:
@@ -70,7 +81,7 @@ def _explain(error: OSError, plan: Plan) -> OSError:
     return OSError(f"object {plan.name!r} cannot become a file: {reason}{_INSTEAD}")
 
 
-async def write_files(items: AsyncGenerator[BatchMember], folder: str) -> None:
+async def write_files(items: AsyncGenerator[Item], folder: str) -> None:
     """Write each item as a file of its name below `folder`.
 
     As in extraction nothing is written outside of it, and no link in it is followed; a file has its name when
@@ -79,7 +90,8 @@ async def write_files(items: AsyncGenerator[BatchMember], folder: str) -> None:
     async with FolderWriter(folder, _explain) as writer:
         async for item in items:
             metadata = item.metadata
-            await writer.add(_plan(item_name(metadata)), item, metadata.size)
+            # A size of 0 may be one that only the end will tell.
+            await writer.add(_plan(item_name(metadata)), item, metadata.size or None)
 
 
 # -- one archive --------------------------------------------------------------------------------------------
@@ -88,7 +100,7 @@ async def write_files(items: AsyncGenerator[BatchMember], folder: str) -> None:
 _SMALL: Final = 262_144
 
 
-async def write_archive(items: AsyncGenerator[BatchMember], path: str) -> None:
+async def write_archive(items: AsyncGenerator[Item], path: str) -> None:
     """Write the items as members of one archive, which has its name when it is whole.
 
     Args:
@@ -124,7 +136,7 @@ async def write_chunks(chunks: AsyncIterable[Buffer], path: str) -> None:
     await _write_whole(chunks, Path(path))
 
 
-async def _members(items: AsyncGenerator[BatchMember]) -> AsyncGenerator[EncodeMember | tuple[str, Any]]:
+async def _members(items: AsyncGenerator[Item]) -> AsyncGenerator[EncodeMember | tuple[str, Any]]:
     async for item in items:
         name, size = item_name(item.metadata), item.metadata.size
         yield (name, await item.read()) if size <= _SMALL else EncodeMember(name, item, size)

@@ -12,6 +12,7 @@ from ._sinks import item_name
 
 if TYPE_CHECKING:
     from ..batch import ItemMetadata
+    from ..loader import LoaderStatistics
     from ._output import Output
 
 __all__ = ["Tally"]
@@ -41,6 +42,16 @@ class Tally:
         self.failed += not item.missing
         if not self.output.as_json:
             complain(f"{'missing' if item.missing else 'failed'}: {item_name(item)}: {item.error}")
+
+    def live(self, loader: LoaderStatistics) -> str:
+        """Tell how it goes: how fast, and what the loader does."""
+        seconds = max(time.perf_counter() - self.started, 0.001)
+        done = self.fetched + self.missing + self.failed
+        return (
+            f"{done / seconds:,.0f} objects/s, {in_units(self.bytes / seconds)}/s, "
+            f"{in_units(loader.held_bytes)} held, {loader.running} running, "
+            f"{loader.retries + loader.resumes} retries"
+        )
 
     def summary(self) -> str:
         """Sum up, in a line."""

@@ -186,6 +186,7 @@ def test_on_a_terminal_there_is_a_bar(endpoint: str, tmp_path: Path) -> None:
     os.close(reader)
     assert b"fetching" in seen
     assert b"2/2" in seen
+    assert b"objects/s, " in seen
     assert b"missing: nothing" in seen
 
 

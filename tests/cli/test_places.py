@@ -184,3 +184,43 @@ def test_a_bundle_has_no_files_in_shards(tmp_path: Path, endpoint: str) -> None:
     result = call("bundle", "b", "-", "--endpoint", endpoint, stdin=b"shard.tar\tin/side.txt", cwd=tmp_path)
     assert result.status == 2
     assert "asyncbatch get has files in them" in result.err
+
+
+# -- what is large ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, 200_000])
+def test_objects_too_large_to_be_held_are_written_as_they_come(
+    run: Run, endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr("asyncbatch.cli._get._MAX_HELD", size)
+    names = ["empty", "a.txt", "dir/deep/large.bin", "gone", "dir/b.bin"]
+    result = run("get", "b", *names, "--endpoint", endpoint, "--output", tmp_path, "--memory", "1KiB")
+    assert result.status == 1
+    assert "4 fetched (3.1 MB)" in result.err
+    assert tree(tmp_path) == {name: OBJECTS[name] for name in names if name != "gone"}
+
+
+def test_other_limits_are_errors(run: Run, endpoint: str, tmp_path: Path) -> None:
+    result = run("get", "b", "a.txt", "--endpoint", endpoint, "--output", tmp_path, "--memory", "much")
+    assert result.status == 2
+    assert "memory" in result.err
+
+
+def test_files_of_unknown_size_out_of_compressed_shards(tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "b"
+    folder.mkdir(parents=True)
+    data = OBJECTS["dir/deep/large.bin"]
+    with tarfile.open(folder / "shard.tar.gz", "w:gz") as archive:
+        for name, content in {"first": b"1", "large": data, "last": b"2"}.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    names = b"shard.tar.gz\tlarge\nshard.tar.gz\tlast\n"
+    url = (tmp_path / "data").as_uri()
+    result = call("get", url, "--bucket", "b", "-", "--output", "out", stdin=names, cwd=tmp_path)
+    assert result.status == 0
+    assert tree(tmp_path / "out") == {"shard.tar.gz/large": data, "shard.tar.gz/last": b"2"}
+    result = call("get", url, "--bucket", "b", "-", "--archive", "out.tar", stdin=names, cwd=tmp_path)
+    assert result.status == 0
+    assert members((tmp_path / "out.tar").read_bytes())["shard.tar.gz/large"] == data
