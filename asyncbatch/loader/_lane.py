@@ -96,7 +96,7 @@ class Lane:
     @property
     def has_ready(self) -> bool:
         """Whether the reader has something to take."""
-        return self._at < len(self._sinks) and bool(self._sinks[self._at].ready)
+        return self._line.has_ready
 
     @property
     def efforts(self) -> tuple[int, int, int]:
@@ -205,7 +205,6 @@ class Lane:
 
     def _put(self, item: BatchItem) -> None:
         sink = self._sinks[self._at]
-        assert self._stream is not None  # noqa: S101 - for the type checker: the item came out of it
         index = item.metadata.index = sink.first + sink.arrived + self._unsettled
         self._unsettled += 1
         if not sink.dropped:
@@ -213,7 +212,7 @@ class Lane:
             if sink.waiting is not None or self._line.waiting is not None:
                 sink.wake()
         if index + 1 == sink.first + sink.count and self._at + 1 < len(self._sinks):
-            self._settle(self._kept)
+            self._settle(0)  # nothing is kept of the next one yet
             self._end_sink()
 
     def _end_sink(self, error: Exception | None = None) -> None:

@@ -217,6 +217,14 @@ class Line:
         return False  # nobody wants what it fills
 
     @property
+    def has_ready(self) -> bool:
+        """Whether the reader has something to take next."""
+        for sink in self._pending():
+            if sink.ready or not sink.ended:
+                return bool(sink.ready)
+        return False
+
+    @property
     def wants_a_head(self) -> bool:
         """Whether there is nothing that the reader could take or wait for."""
         for sink in () if self.current is None else self.current.sinks:

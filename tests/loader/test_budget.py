@@ -77,6 +77,21 @@ def test_any_budget_holds_and_never_deadlocks(
     assert shelf.open == 0
 
 
+def test_requests_that_are_joined_are_not_read_ahead_either() -> None:
+    shelf = Shelf(chunk=CHUNK)
+    names = named([[20_000]] * 50)
+
+    async def main() -> int:
+        async with BatchLoader(shelf, max_memory=1000) as loader:
+            async for metadata, data in loader.stream(request_of(*of) for of in names):
+                assert data == data_of(metadata.name)
+                await asyncio.sleep(1)
+            return loader.statistics().peak_held_bytes
+
+    assert run(main()) < 25_000
+    assert len(shelf.requests[0]) == 50
+
+
 @settings(max_examples=20)
 @given(sizes=batches, memory=st.integers(1, 5000), at_once=st.integers(1, 4))
 def test_a_stream_in_a_stream_never_deadlocks(sizes: list[list[int]], memory: int, at_once: int) -> None:
@@ -133,6 +148,7 @@ def test_who_waits_for_nothing_is_told_once() -> None:
     async def main() -> None:
         line = Line(Scheduler(1, 1), ordered=True)
         assert not line.is_head(object())  # type: ignore[arg-type]
+        assert not line.has_ready
         waiting: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         _tell(waiting, True)
         _tell(waiting, False)
