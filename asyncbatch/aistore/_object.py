@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable
-from typing import TYPE_CHECKING, Self, TypeAlias
+from typing import TYPE_CHECKING
 
 import aiofiles.os
 
-from .._closing import AsyncCloseable
-from ..archive._sources import close_source, iterate_source
-from ..batch import Entry
+from ..batch import Entry, ObjectReader, check_data, check_range, read_file
 from ..errors import ObjectNotFoundError, UsageError
 from ..transport import Body, read_body
 from ._data import open_data
-from .wire import WireRequest, bucket_query, object_path, parse_object_headers
+from .wire import ObjectInfo, WireRequest, bucket_query, object_path, parse_object_headers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     import httpx
 
+    from ..batch import ObjectData, OpenedObject
     from ._bucket import Bucket
     from ._http import Connection
-    from .wire import ObjectInfo
 
-__all__ = ["Object", "ObjectBody", "ObjectData"]
-
-ObjectData: TypeAlias = "bytes | bytearray | memoryview | str | os.PathLike[str] | AsyncIterable[bytes]"
+__all__ = ["Object", "ObjectBody"]
 
 
 class Object:
@@ -69,14 +62,15 @@ class Object:
 
         Takes what `get` takes, and raises what it raises, in the ``async with`` and while iterating.
         """
-        return ObjectBody(self, start, length, archpath)
+
+        async def ask() -> OpenedObject[ObjectInfo]:
+            body = Body(await self._open(start, length, archpath))
+            return body, lambda: parse_object_headers(self.name, body.headers)
+
+        return ObjectBody(self.name, ask)
 
     async def _open(self, start: int, length: int | None, archpath: str | None) -> httpx.Response:
-        if start < 0 or (length is not None and length <= 0):
-            raise UsageError(
-                f"object {self.name!r}: start={start}, length={length} is no range: start is not negative, "
-                "and length positive, or None for all from start"
-            )
+        check_range(self.name, start, length)
         if archpath is not None and (start or length is not None):
             raise UsageError(
                 f"object {self.name!r}: AIStore reads no range of a file inside a shard by GET; "
@@ -106,20 +100,16 @@ class Object:
             OSError: if the file cannot be read, or changes its size meanwhile.
             UsageError: for anything else.
         """
+        # The transport would refuse it too, but behind the request without a body that asks where to.
+        check_data(self.name, data)
         request = self._request("PUT")
         if isinstance(data, bytes | bytearray | memoryview):
             await self._connection.upload(request, bytes(data), None)
         elif isinstance(data, str | os.PathLike):
             size = (await aiofiles.os.stat(data)).st_size
-            await self._connection.upload(request, _read_file(data, size), size)
-        elif isinstance(data, AsyncIterable):
-            await self._connection.upload(request, data, None)
+            await self._connection.upload(request, read_file(data, size), size)
         else:
-            # The transport would refuse it too, but behind the request without a body that asks where to.
-            raise UsageError(
-                f"object {self.name!r}: cannot store {type(data).__name__}; pass bytes, a path or an async "
-                "iterable of bytes"
-            )
+            await self._connection.upload(request, data, None)
 
     async def head(self) -> ObjectInfo:
         """Return what the server knows of the object.
@@ -158,69 +148,14 @@ class Object:
         )
 
 
-class ObjectBody(AsyncCloseable):
+class ObjectBody(ObjectReader[ObjectInfo]):
     """The data of an object as it arrives: an async iterator of chunks. Made by `Object.open`."""
-
-    def __init__(self, obj: Object, start: int, length: int | None, archpath: str | None) -> None:
-        self._object = obj
-        self._range = start, length, archpath
-        self._body: Body | None = None
-        self._state = "new"  # then "open", while a chunk is awaited "being read", and at last "closed"
-
-    async def __aenter__(self) -> Self:
-        if self._state != "new":
-            raise self._refusal()
-        self._state = "open"
-        self._body = Body(await self._object._open(*self._range))  # noqa: SLF001 - the two make one reader
-        return self
-
-    async def aclose(self) -> None:
-        """End the transfer. May be called again."""
-        self._state = "closed"
-        if self._body is not None:
-            await self._body.aclose()
 
     @property
     def info(self) -> ObjectInfo:
-        """What the answer tells of the object; its `size` is that of the data on its way."""
-        return parse_object_headers(self._object.name, self._opened().headers)
+        """What the answer tells of the object; its `size` is that of the data on its way.
 
-    def __aiter__(self) -> Self:
-        self._opened()
-        return self
-
-    async def __anext__(self) -> bytes:
-        body = self._opened()
-        if self._state != "open":
-            raise self._refusal()
-        self._state = "being read"
-        try:
-            return await body.__anext__()
-        finally:
-            if self._state == "being read":
-                self._state = "open"
-
-    def _refusal(self) -> UsageError:
-        return UsageError(
-            f"object {self._object.name!r}: this body is {self._state} already; it is read once, by one task"
-        )
-
-    def _opened(self) -> Body:
-        if self._body is None:
-            raise UsageError(f"object {self._object.name!r}: read it inside an 'async with'")
-        return self._body
-
-
-async def _read_file(path: str | os.PathLike[str], size: int) -> AsyncIterator[bytes]:
-    left = size
-    chunks = iterate_source(path)
-    try:
-        async for chunk in chunks:
-            left -= len(chunk)
-            if left < 0:
-                break
-            yield chunk
-    finally:
-        await close_source(chunks)
-    if left:
-        raise OSError(f"{os.fspath(path)!r} changed while it was read: it had {size} bytes at first")
+        Raises:
+            FormatError: if it does not tell the size.
+        """
+        return self._told()

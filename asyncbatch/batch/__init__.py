@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ._item import BatchItem, BatchStats, ItemMetadata
 from ._members import BatchMember, BatchMembers
+from ._object_data import ObjectData, ObjectReader, OpenedObject, check_data, check_range, read_file
 from ._request import BatchOptions, BatchRequest, BucketRef, Entry, ObjectRef, make_request
 from ._resume import DEFAULT_MAX_RESUMES
 from ._singles import DEFAULT_MAX_CONCURRENCY, DEFAULT_MAX_MEMORY, Singles
@@ -29,8 +30,14 @@ __all__ = [
     "Entry",
     "EntryAnswer",
     "ItemMetadata",
+    "ObjectData",
+    "ObjectReader",
     "ObjectRef",
+    "OpenedObject",
     "Server",
     "Singles",
+    "check_data",
+    "check_range",
     "make_request",
+    "read_file",
 ]

@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from .._closing import AsyncCloseable
-from ..batch import Entry, EntryAnswer
-from ..errors import BucketNotFoundError, LimitExceededError, ObjectNotFoundError, UsageError
+from ..batch import Entry, EntryAnswer, ObjectReader, check_data, check_range
+from ..errors import BucketNotFoundError, LimitExceededError, ObjectNotFoundError
 from ..transport import retried
 from ._buckets import has_bucket
 from ._data import ask, open_data, translated
 from ._errors import cause_of
-from ._upload import UploadError, is_repeatable, upload
+from ._upload import UploadError, upload
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from datetime import datetime
 
+    from ..batch import ObjectData, OpenedObject
     from ..limits import Limits
     from ..transport import RetryPolicy
     from ._bucket import Bucket
     from ._shard import ShardReader
     from ._stores import Stores
-    from ._upload import ObjectData
 
 __all__ = ["Object", "ObjectBody", "ObjectInfo", "Settings"]
 
 _T = TypeVar("_T")
-_Opened: TypeAlias = "tuple[EntryAnswer, ObjectInfo]"
 
 
 class Settings(NamedTuple):
@@ -128,17 +127,17 @@ class Object:
 
         Takes what `get` takes, and raises what it raises, in the ``async with`` and while iterating.
         """
-        return ObjectBody(self, start, length, archpath)
 
-    async def _open(self, start: int, length: int | None, archpath: str | None) -> _Opened:
-        return await self._retried(lambda: self._open_once(start, length, archpath))
+        async def ask() -> OpenedObject[ObjectInfo]:
+            answer, info = await self._retried(lambda: self._open_once(start, length, archpath))
+            return answer.chunks, lambda: info
 
-    async def _open_once(self, start: int, length: int | None, archpath: str | None) -> _Opened:
-        if start < 0 or (length is not None and length <= 0):
-            raise UsageError(
-                f"object {self.name!r}: start={start}, length={length} is no range: start is not negative, "
-                "and length positive, or None for all from start"
-            )
+        return ObjectBody(self.name, ask)
+
+    async def _open_once(
+        self, start: int, length: int | None, archpath: str | None
+    ) -> tuple[EntryAnswer, ObjectInfo]:
+        check_range(self.name, start, length)
         settings, bucket = self._settings, self.bucket.name
         if archpath is not None:
             entry = Entry(self.name, bucket, self.bucket.provider, None, archpath, start, length)
@@ -159,7 +158,7 @@ class Object:
             OSError: if the file cannot be read.
             UsageError: for anything else.
         """
-        repeatable = is_repeatable(data)
+        check_data(self.name, data)
         settings, bucket = self._settings, self.bucket
         store, path = settings.stores.locate(bucket.name, self.name)
         # obstore would make the folder.
@@ -176,7 +175,7 @@ class Object:
                 meant = await translated(error.error, settings.stores, bucket.name, self.name)
                 raise meant from cause_of(error.error)
 
-        await (self._retried(attempt) if repeatable else attempt())
+        await (attempt() if isinstance(data, AsyncIterable) else self._retried(attempt))
 
     async def head(self) -> ObjectInfo:
         """Return what the store knows of the object.
@@ -214,54 +213,10 @@ class Object:
         return await ask(call, self._settings.stores, self.bucket.name, self.name)
 
 
-class ObjectBody(AsyncCloseable):
+class ObjectBody(ObjectReader[ObjectInfo]):
     """The data of an object as it arrives: an async iterator of chunks. Made by `Object.open`."""
-
-    def __init__(self, obj: Object, start: int, length: int | None, archpath: str | None) -> None:
-        self._object = obj
-        self._range = start, length, archpath
-        self._opened: _Opened | None = None
-        self._state = "new"  # then "open", while a chunk is awaited "being read", and at last "closed"
-
-    async def __aenter__(self) -> Self:
-        if self._state != "new":
-            raise self._refusal()
-        self._state = "open"
-        self._opened = await self._object._open(*self._range)  # noqa: SLF001 - the two make one reader
-        return self
-
-    async def aclose(self) -> None:
-        """End the transfer. May be called again."""
-        self._state = "closed"
-        if self._opened is not None:
-            await self._opened[0].aclose()
 
     @property
     def info(self) -> ObjectInfo:
         """What the answer tells of the object; its `size` is that of the data on its way."""
-        return self._open()[1]
-
-    def __aiter__(self) -> Self:
-        self._open()
-        return self
-
-    async def __anext__(self) -> bytes:
-        answer, _ = self._open()
-        if self._state != "open":
-            raise self._refusal()
-        self._state = "being read"
-        try:
-            return bytes(await anext(answer.chunks))
-        finally:
-            if self._state == "being read":
-                self._state = "open"
-
-    def _refusal(self) -> UsageError:
-        return UsageError(
-            f"object {self._object.name!r}: this body is {self._state} already; it is read once, by one task"
-        )
-
-    def _open(self) -> _Opened:
-        if self._opened is None:
-            raise UsageError(f"object {self._object.name!r}: read it inside an 'async with'")
-        return self._opened
+        return self._told()

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import AsyncIterable
-from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from ..archive._sources import close_source, iterate_source
-from ..errors import LimitExceededError, UsageError
+from ..errors import LimitExceededError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-__all__ = ["ObjectData", "UploadError", "is_repeatable", "upload"]
+    from ..batch import ObjectData
 
-ObjectData: TypeAlias = "bytes | bytearray | memoryview | str | os.PathLike[str] | AsyncIterable[bytes]"
+__all__ = ["UploadError", "upload"]
 
 # Bytes of a part, and how many are sent at once. S3 takes 10,000 parts.
 _PART: Final = 8 << 20
@@ -33,19 +31,6 @@ class UploadError(Exception):
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error))
         self.error = error
-
-
-def is_repeatable(data: ObjectData) -> bool:
-    """Whether data can be sent again.
-
-    Raises:
-        UsageError: if it cannot be sent at all.
-    """
-    if isinstance(data, bytes | bytearray | memoryview | str | os.PathLike):
-        return True
-    if isinstance(data, AsyncIterable):
-        return False
-    raise UsageError(f"cannot store {type(data).__name__}; pass bytes, a path or an async iterable of bytes")
 
 
 async def upload(store: Any, path: str, data: ObjectData, *, whole: int | None = None) -> None:  # noqa: ANN401

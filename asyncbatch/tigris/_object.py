@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable
-from typing import TYPE_CHECKING, Self, TypeAlias, cast
+from typing import TYPE_CHECKING
 
 import aiofiles.os
 
-from .._closing import AsyncCloseable
-from ..archive._sources import close_source, iterate_source
-from ..batch import Entry
+from ..batch import Entry, ObjectReader, check_data, check_range, read_file
 from ..errors import LimitExceededError, ObjectNotFoundError, UsageError
 from ..transport import Body, retried
 from ._data import open_data
@@ -18,16 +15,14 @@ from ._entry import head_object, open_file
 from .wire import PROVIDER, ObjectInfo, WireRequest, object_path, parse_object_headers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterable, AsyncIterator, Callable
 
-    from ..batch import EntryAnswer
+    from ..batch import EntryAnswer, ObjectData, OpenedObject
     from ..shards import Shards
     from ._bucket import Bucket
     from ._http import Connection
 
-__all__ = ["Object", "ObjectBody", "ObjectData"]
-
-ObjectData: TypeAlias = "bytes | bytearray | memoryview | str | os.PathLike[str] | AsyncIterable[bytes]"
+__all__ = ["Object", "ObjectBody"]
 
 
 class Object:
@@ -79,17 +74,11 @@ class Object:
 
         Takes what `get` takes, and raises what it raises, in the ``async with`` and while iterating.
         """
-        return ObjectBody(self, start, length, archpath)
+        return ObjectBody(self.name, lambda: self._open(start, length, archpath))
 
-    async def _open(
-        self, start: int, length: int | None, archpath: str | None
-    ) -> tuple[AsyncIterator[bytes], Callable[[], ObjectInfo]]:
+    async def _open(self, start: int, length: int | None, archpath: str | None) -> OpenedObject[ObjectInfo]:
         """Ask for the data; return it, and what finds out what is told of it."""
-        if start < 0 or (length is not None and length <= 0):
-            raise UsageError(
-                f"object {self.name!r}: start={start}, length={length} is no range: start is not negative, "
-                "and length positive, or None for all from start"
-            )
+        check_range(self.name, start, length)
         bucket = self.bucket
         if archpath is None:
             response = await open_data(self._connection, bucket.name, self.name, start=start, length=length)
@@ -101,7 +90,7 @@ class Object:
 
         answer = await retried(attempt, self._connection.retry, what=f"{archpath!r} in {self!r}")
         info = ObjectInfo(name=self.name, size=answer.size or 0)
-        return cast("AsyncIterator[bytes]", answer.chunks), lambda: info
+        return answer.chunks, lambda: info
 
     async def put(self, data: ObjectData, *, size: int | None = None) -> None:
         """Store the object, in place of what was there.
@@ -117,16 +106,12 @@ class Object:
             OSError: if the file cannot be read, or changes its size meanwhile.
             UsageError: for anything else, or data of another size.
         """
+        check_data(self.name, data)
         if isinstance(data, bytes | bytearray | memoryview):
             await self._connection.read(self._request("PUT", bytes(data)))
         elif isinstance(data, str | os.PathLike):
             path, found = data, (await aiofiles.os.stat(data)).st_size
-            await self._upload(lambda: _read_file(path, found), found, once=False)
-        elif not isinstance(data, AsyncIterable):
-            raise UsageError(
-                f"object {self.name!r}: cannot store {type(data).__name__}; pass bytes, a path or an async "
-                "iterable of bytes"
-            )
+            await self._upload(lambda: read_file(path, found), found, once=False)
         elif size is None:
             await self._connection.read(self._request("PUT", await self._collect(data)))
         else:
@@ -179,28 +164,8 @@ class Object:
         return WireRequest(method=method, path=path, body=body, name=self.name, bucket=self.bucket.name)
 
 
-class ObjectBody(AsyncCloseable):
+class ObjectBody(ObjectReader[ObjectInfo]):
     """The data of an object as it arrives: an async iterator of chunks. Made by `Object.open`."""
-
-    def __init__(self, obj: Object, start: int, length: int | None, archpath: str | None) -> None:
-        self._object = obj
-        self._range = start, length, archpath
-        self._body: AsyncIterator[bytes] | None = None
-        self._told: Callable[[], ObjectInfo] | None = None
-        self._state = "new"  # then "open", while a chunk is awaited "being read", and at last "closed"
-
-    async def __aenter__(self) -> Self:
-        if self._state != "new":
-            raise self._refusal()
-        self._state = "open"
-        self._body, self._told = await self._object._open(*self._range)  # noqa: SLF001 - the two make one reader
-        return self
-
-    async def aclose(self) -> None:
-        """End the transfer. May be called again."""
-        self._state = "closed"
-        if self._body is not None:
-            await close_source(self._body)
 
     @property
     def info(self) -> ObjectInfo:
@@ -209,49 +174,7 @@ class ObjectBody(AsyncCloseable):
         Raises:
             FormatError: if it does not tell the size.
         """
-        self._opened()
-        assert self._told is not None  # noqa: S101 - for the type checker: it comes with the body
         return self._told()
-
-    def __aiter__(self) -> Self:
-        self._opened()
-        return self
-
-    async def __anext__(self) -> bytes:
-        body = self._opened()
-        if self._state != "open":
-            raise self._refusal()
-        self._state = "being read"
-        try:
-            return await body.__anext__()
-        finally:
-            if self._state == "being read":
-                self._state = "open"
-
-    def _refusal(self) -> UsageError:
-        return UsageError(
-            f"object {self._object.name!r}: this body is {self._state} already; it is read once, by one task"
-        )
-
-    def _opened(self) -> AsyncIterator[bytes]:
-        if self._body is None:
-            raise UsageError(f"object {self._object.name!r}: read it inside an 'async with'")
-        return self._body
-
-
-async def _read_file(path: str | os.PathLike[str], size: int) -> AsyncIterator[bytes]:
-    left = size
-    chunks = iterate_source(path)
-    try:
-        async for chunk in chunks:
-            left -= len(chunk)
-            if left < 0:
-                break
-            yield chunk
-    finally:
-        await close_source(chunks)
-    if left:
-        raise OSError(f"{os.fspath(path)!r} changed while it was read: it had {size} bytes at first")
 
 
 async def _sized(data: AsyncIterable[bytes], size: int, name: str) -> AsyncIterator[bytes]:
