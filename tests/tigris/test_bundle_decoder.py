@@ -137,12 +137,12 @@ def test_keys_that_end_in_a_slash_may_come_as_folders() -> None:
             info = tarfile.TarInfo(name)
             info.type = tarfile.DIRTYPE
             archive.addfile(info)
-    decoder = BundleDecoder(["x", "a/"], parse_format(".tar"))
+    decoder = BundleDecoder(["a/"], parse_format(".tar"))
     decoder.feed(file.getvalue())
-    missing, folder, other = decoder
+    folder, other = decoder
     assert isinstance(folder, WholeMember)
     assert isinstance(other, WholeMember)
-    assert (missing.name, folder.name, folder.kind, other.kind) == ("", "a/", "file", "dir")  # type: ignore[union-attr]
+    assert (folder.name, folder.kind, other.kind) == ("a/", "file", "dir")
 
 
 def test_an_archive_that_ends_well_and_too_early_is_cut() -> None:
@@ -221,6 +221,22 @@ def test_an_object_that_comes_too_late_was_not_missing() -> None:
     assert members == [("a", b"one"), (MISSING, b""), ("c", b"three")]
     assert type(error) is FormatError
     assert "'b' comes behind its place" in str(error)
+
+
+def test_behind_what_was_not_due_nothing_that_was_passed_over_is_missing() -> None:
+    # One "a" too many, which is taken for the second: then "b" and "c" are in the archive, and not in order.
+    archive = tar([(key, b"data") for key in ("a", "a", "b", "c", "a")])
+    members, error = whole(["a", "b", "c", "a", "b", "d"], archive)
+    assert members == [("a", b"data"), (MISSING, b""), (MISSING, b""), ("a", b"data"), ("b", b"data")]
+    assert type(error) is FormatError
+    assert "'c' comes behind its place" in str(error)
+    members, error = whole(["a", "b", "a"], archive)
+    assert members == [("a", b"data"), (MISSING, b""), ("a", b"data")]
+    assert "'b' comes behind its place" in str(error)
+    members, error = whole(["a", "b", "c"], tar([("a", b"one"), ("c", b"three"), ("x", b"two")]))
+    assert members == [("a", b"one"), (MISSING, b""), ("c", b"three")]
+    assert type(error) is FormatError
+    assert "'x' was not due" in str(error)
 
 
 class TestObjectsThatAreCalledAsTheListOfSkippedKeys:

@@ -245,11 +245,17 @@ class BundleDecoder:
             if not size and member.kind == "dir":
                 # A key may end in a slash. The tar writers of some take that for a folder.
                 member = _Empty(member.name, member.offset)
-        elif self._absent[member.name]:
-            reason = f"{member.name!r} comes behind its place, where it was taken for one that is missing"
-            raise FormatError(reason, codec="tigris", offset=member.offset, member=member.name)
         elif member.name == ERRORS_NAME and size > self._max_held:
             raise self._too_large(size)
+        elif self._absent:
+            # Nobody knows what order this is, so what was passed over may yet come. And whoever asks for the
+            # rest alone is not told any more whether it is missing.
+            reason = (
+                f"{member.name!r} comes behind its place, where it was taken for one that is missing"
+                if self._absent[member.name]
+                else f"{member.name!r} was not due, and keys before it were taken for missing"
+            )
+            raise FormatError(reason, codec="tigris", offset=member.offset, member=member.name)
         self._events.extend(events or (member,))
 
     def _find(self, name: str) -> int | None:
