@@ -14,6 +14,7 @@ __all__ = ["connect"]
 _AnyClient: TypeAlias = "aistore.Client | objectstore.Client | tigris.Client"
 
 _SCHEMES: Final = ("ais", "http", "https", "t3", "s3", "gs", "az", "file", "memory")
+_NO_NAME: Final = frozenset("@?#")
 
 
 def connect(url: str, **options: Any) -> _AnyClient:  # noqa: ANN401 - of the client that it is
@@ -59,8 +60,9 @@ def _connect(url: str, scheme: str, rest: str, options: dict[str, Any]) -> _AnyC
 
         return StoreClient(url, **options)
     bucket, slash, prefix = rest.partition("/")
-    if prefix or (slash and not bucket):
-        raise UsageError(f"{url!r}: behind {scheme}:// there is the name of a bucket, and no more")
+    # No bucket's name has these: they stand around a user, a query and a namespace.
+    if prefix or (slash and not bucket) or not _NO_NAME.isdisjoint(bucket):
+        raise UsageError(f"{_shown(url)!r}: behind {scheme}:// there is the name of a bucket, and no more")
     if bucket:
         options = {"bucket": bucket} | options
     if scheme == "t3":

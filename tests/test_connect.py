@@ -110,6 +110,16 @@ def test_a_prefix_is_not_passed_over(url: str) -> None:
         connect(url)
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["t3://key:secret@bucket/prefix", "t3://key:secret@bucket", "t3://bucket?secret", "ais://@secret#b"],
+)
+def test_a_bucket_has_no_user_and_no_query(url: str) -> None:
+    with pytest.raises(UsageError, match="there is the name of a bucket, and no more") as caught:
+        connect(url)
+    assert "key:" not in str(caught.value)
+
+
 @pytest.mark.parametrize("url", ["ais://.", "http://", "s3:///a"])
 def test_what_no_client_takes_is_refused(url: str) -> None:
     with pytest.raises(UsageError):
