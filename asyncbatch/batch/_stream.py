@@ -16,6 +16,7 @@ from ..archive._events import EventStream
 from ..archive._sources import iterate_source
 from ..codecs._backends import crc32
 from ..codecs._events import MemberStart, WholeMember
+from ..codecs._formats import OBJECT
 from ..errors import (
     FormatError,
     IncompleteBatchError,
@@ -26,7 +27,7 @@ from ..errors import (
 )
 from ..limits import DEFAULT_LIMITS
 from ..transport import DEFAULT_RETRY
-from ._asker import CLOSED, Asker, FaultAnswer
+from ._asker import CLOSED, Asked, Asker, FaultAnswer, is_of_the_entry
 from ._item import BatchItem, BatchStats
 from ._members import BatchMember, BatchMembers
 from ._pairing import Pairing
@@ -36,7 +37,6 @@ from ._telemetry import begin_batch
 if TYPE_CHECKING:
     from ..limits import Limits
     from ..transport import RetryPolicy
-    from ._asker import Asked
     from ._item import ItemMetadata
     from ._request import BatchRequest
     from ._source import BatchAnswer, BatchSource
@@ -334,16 +334,10 @@ class BatchStream(AsyncCloseable):
         try:
             await self._drop_answer()
             self._stream = None  # another reader must not meet it
-            if (
-                isinstance(error, RemoteError)
-                and self._request.continue_on_err
-                and self._asked
-                and self._asked.alone
-                and not in_item
-            ):
-                # An entry's own error may show while it is read by itself.
+            if self._request.continue_on_err and not in_item and self._is_of_one(error):
                 if pairing.open_item is None:
-                    self._read(self._asked._replace(answer=FaultAnswer(error)))
+                    due = pairing.delivered
+                    self._read(Asked(FaultAnswer(error), due, due + 1, alone=True))
                     return
             elif not self._is_broken_off(error):
                 raise error
@@ -358,6 +352,14 @@ class BatchStream(AsyncCloseable):
         except BaseException as failure:
             await self._close("failed", failure)
             raise
+
+    def _is_of_one(self, error: BaseException) -> TypeGuard[RemoteError]:
+        """Whether an error is that of the entry that is due, which may show while it is read by itself."""
+        asked = self._asked
+        if asked is None or not isinstance(error, RemoteError):
+            return False
+        # What answers with objects as they are reads each by itself.
+        return asked.alone or (asked.answer.archive_format is OBJECT and is_of_the_entry(error))
 
     def _is_broken_off(self, error: BaseException) -> TypeGuard[Exception]:
         """Whether an error means that more should have come, or other things: what another answer may."""

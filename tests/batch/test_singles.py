@@ -206,6 +206,23 @@ async def test_an_error_in_what_was_handed_out_in_part_is_raised() -> None:
     assert source.is_idle()
 
 
+@pytest.mark.parametrize("sized", [True, False])
+async def test_an_error_at_the_end_of_a_large_object_is_its_own(sized: bool) -> None:  # noqa: FBT001
+    chunk = b"x" * 1_100_000
+    damaged = RemoteError(status=422, message="damaged")
+    source = Objects({"a": b"1", "big": [chunk, chunk, damaged], "b": b"2"}, sized=sized)
+    batch = source.batch(["a", "big", "b"], continue_on_err=True)
+    items = await batch.read_all()
+    assert [(item.error, item.missing, data) for item, data in items] == [
+        (None, False, b"1"),
+        ("damaged", False, b""),
+        (None, False, b"2"),
+    ]
+    with pytest.raises(RemoteError, match="damaged"):
+        await source.batch(["a", "big", "b"]).read_all()
+    assert source.is_idle()
+
+
 async def test_limits_hold_for_whole_items() -> None:
     source = Objects({"a": bytes(11)})
     with pytest.raises(LimitExceededError):
