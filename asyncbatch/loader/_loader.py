@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Final, Self, TypedDict
 
 from ..batch import DEFAULT_MAX_RESUMES, BatchRequest, BatchStream
@@ -20,7 +21,7 @@ from ._singly import SinglySource
 from ._sizes import parse_size
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable, Sequence
+    from collections.abc import AsyncIterable, Callable, Iterable, Sequence
     from types import TracebackType
 
     from ..batch import BatchSource, Entry, ObjectRef
@@ -39,6 +40,9 @@ DEFAULT_MAX_MEMORY: Final = "256MiB"
 _STALL: Final = 20.0
 _LOAD_WINDOW: Final = 0.002
 _MAX_BATCH: Final = 512
+_PROGRESS_INTERVAL: Final = 0.5
+
+_logger: Final = logging.getLogger("asyncbatch.loader")
 
 
 class LoaderOptions(TypedDict, total=False):
@@ -54,6 +58,8 @@ class LoaderOptions(TypedDict, total=False):
     join_below: int
     item_size: int | str | None
     hedging: float
+    progress: Callable[[LoaderStatistics], object] | None
+    progress_interval: float
 
 
 class BatchLoader:
@@ -87,6 +93,9 @@ class BatchLoader:
             seen else.
         hedging: Second requests that may be sent for each request, such as 0.05: for the rest of a batch that
             takes longer than 95 % of the others did. The one that brings the next item first goes on.
+        progress: Called with the statistics again and again, and once more at the end. It must not block;
+            what it raises is logged.
+        progress_interval: Seconds between two calls of that.
 
     Raises:
         UsageError: for bounds below 1, and what is no size.
@@ -109,6 +118,8 @@ class BatchLoader:
         join_below: int = 32,
         item_size: int | str | None = None,
         hedging: float = 0.0,
+        progress: Callable[[LoaderStatistics], object] | None = None,
+        progress_interval: float = _PROGRESS_INTERVAL,
     ) -> None:
         if max_concurrency < 1:
             raise UsageError(f"max_concurrency={max_concurrency}: it is at least 1")
@@ -119,6 +130,8 @@ class BatchLoader:
             )
         if not 0 <= hedging <= 1:
             raise UsageError(f"hedging={hedging}: it is a share of the requests, from 0 to 1")
+        if progress_interval <= 0:
+            raise UsageError(f"progress_interval={progress_interval}: it is a number of seconds")
         if load_window < 0 or max_batch < 1:
             raise UsageError(
                 f"load_window={load_window}, max_batch={max_batch}: at least 0 seconds and 1 entry"
@@ -135,6 +148,8 @@ class BatchLoader:
         self._planner = Planner(way=way, split_above=split_above, join_below=join_below)
         self._item_size = None if item_size is None else parse_size(item_size, "item_size")
         self._hedging = hedging
+        self._progress = progress
+        self._progress_interval = progress_interval
         self._load_window = load_window
         self._max_batch = max_batch
         self._coalescer: Coalescer | None = None
@@ -162,6 +177,8 @@ class BatchLoader:
             send=self._send,
             open_stream=self._open_stream,
         )
+        if self._progress is not None:
+            self._keep(self._group.create_task(self._report_again(), name="progress"))
         return self
 
     async def __aexit__(
@@ -181,7 +198,10 @@ class BatchLoader:
         for task in self._tasks:
             task.cancel()
         # Whatever the block was left with is none of the group's business, and no task of it ever fails.
-        await group.__aexit__(None, None, None)
+        try:
+            await group.__aexit__(None, None, None)
+        finally:
+            self._report()
 
     def _entered(self) -> tuple[asyncio.TaskGroup, Scheduler]:
         if self._group is None or self._scheduler is None:
@@ -303,6 +323,18 @@ class BatchLoader:
         """Return how a request would be carried out, and why, as far as is known now. Nothing is sent."""
         sizes = Sizes(self._item_size) if self._scheduler is None else self._scheduler.sizes
         return self._planner.plan(max(len(request), 1), sizes.of_entries(request.entries))
+
+    async def _report_again(self) -> None:
+        while True:
+            await asyncio.sleep(self._progress_interval)
+            self._report()
+
+    def _report(self) -> None:
+        if self._progress is not None:
+            try:
+                self._progress(self.statistics())
+            except Exception:
+                _logger.exception("the progress of a loader could not be shown")
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)

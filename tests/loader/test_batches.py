@@ -355,6 +355,7 @@ async def test_what_a_loader_needs() -> None:
         {"max_memory": "0MiB"},
         {"max_memory": "much"},
         {"max_pause": 0},
+        {"progress_interval": 0},
     ],
 )
 async def test_bounds_that_cannot_be_meant_are_refused(options: dict[str, object]) -> None:
