@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import time
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import httpx
 
-from ..errors import AuthenticationError, RemoteError, TransportError, UsageError
+from ..errors import AuthenticationError, RemoteError
 from ..transport import (
+    Sender,
     Told,
     is_usable,
-    parse_retry_after,
     public_url,
     read_body,
+    read_error,
     read_start,
     retried,
-    send,
+    retry_after_of,
     shown_url,
 )
 from .wire import parse_error
@@ -42,8 +41,7 @@ _REDIRECTS: Final = frozenset({301, 302, 307, 308})
 _MAX_REDIRECTS: Final = 2
 # Doing them twice is doing them once. DELETE would be, but for its answer: what is gone cannot be found.
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "PUT"})
-_MAX_ERROR_BODY: Final = 65_536  # bytes; what is behind them says nothing more
-_SHOWN: Final = 100  # characters of what is too long
+_MAX_REDIRECT_BODY: Final = 65_536  # bytes; a longer one is not worth its connection
 
 
 class Connection:
@@ -77,8 +75,7 @@ class Connection:
         self._credentials = credentials
         self._max_redirects = max_redirects
         self._retry = retry
-        self._http = http
-        self._loop: asyncio.AbstractEventLoop | None = None  # that of the first request
+        self._sender = Sender(http, self.endpoint, logger=_logger)
 
     async def open(self, request: WireRequest) -> httpx.Response:
         """Send a request and return its answer, the body still to be read and the response to be closed.
@@ -204,44 +201,24 @@ class Connection:
         await response.aclose()
 
     async def _send(self, request: httpx.Request) -> httpx.Response:
-        loop = asyncio.get_running_loop()
-        if self._loop not in {None, loop}:
-            # Connections that were kept belong to the first loop, and fail in any other in ways of their own.
-            raise UsageError("this client was used in another event loop; make one in each asyncio.run()")
-        self._loop = loop
         is_downgraded = self.endpoint.scheme == "https" and request.url.scheme == "http"
-        begin = time.perf_counter()
-        response = await send(self._http, request, anonymous=is_downgraded)
-        if _logger.isEnabledFor(logging.DEBUG):
-            seconds = time.perf_counter() - begin
-            url = public_url(request.url)
-            _logger.debug("%s %s: %d after %.3f s", request.method, url, response.status_code, seconds)
-        return response
+        return await self._sender.send(request, anonymous=is_downgraded)
 
     def _url(self, request: WireRequest) -> httpx.URL:
-        path = self.endpoint.raw_path.decode("ascii").rstrip("/") + request.path
-        if request.query:
-            path = f"{path}?{httpx.QueryParams(request.query)}"
-        try:
-            return self.endpoint.copy_with(raw_path=path.encode("ascii"))
-        except httpx.InvalidURL as error:  # longer than 64 KiB
-            raise UsageError(f"{request.path[:_SHOWN]}…: {error}") from error
+        return self._sender.url(request.path, str(httpx.QueryParams(request.query)))
 
     def _make(
         self, request: WireRequest, url: httpx.URL, body: bytes | AsyncIterable[bytes] | None
     ) -> httpx.Request:
-        # A user's client may be httpx2's, which has a URL class of its own.
-        same = isinstance(self._http, httpx.AsyncClient)
-        place = url if same else str(url)
         headers = dict(request.headers)
         # `_auth` has the reasons. From https to http nothing of the kind is sent at all, see `_send`.
         if url.host == self.endpoint.host and self._credentials.authorization is not None:
             headers["Authorization"] = self._credentials.authorization
-        return self._http.build_request(request.method, place, headers=headers, content=body)
+        return self._sender.make(request.method, url, headers=headers, body=body)
 
     async def _target(self, response: httpx.Response) -> httpx.URL:
         """Return where a redirect leads; read the rest of it, so that its connection can be used again."""
-        await read_start(response, _MAX_ERROR_BODY)
+        await read_start(response, _MAX_REDIRECT_BODY)
         location = response.headers.get("location")
         # What cannot be parsed at all, httpx refused.
         if location and is_usable(url := httpx.URL(str(response.url)).join(location)):
@@ -255,10 +232,7 @@ class Connection:
     async def _raise_for_status(self, request: WireRequest, response: httpx.Response) -> None:
         if response.is_success:
             return
-        try:
-            body = await read_start(response, _MAX_ERROR_BODY)
-        except TransportError:
-            body = b""  # the status says enough
+        body = await read_error(response)
         hide = self._credentials.hide  # a gateway may quote what it was sent
         raise parse_error(
             response.status_code,
@@ -267,5 +241,5 @@ class Connection:
             url=public_url(response.url),
             name=request.name,
             bucket=request.bucket,
-            retry_after=parse_retry_after(response.headers.get("retry-after"), now=time.time()),
+            retry_after=retry_after_of(response),
         )

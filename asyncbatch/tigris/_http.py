@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 from urllib.parse import quote
 
-import httpx
-
-from ..errors import AuthenticationError, TransportError, UsageError
+from ..errors import AuthenticationError
 from ..transport import (
+    Sender,
     Told,
-    parse_retry_after,
     public_url,
     read_body,
-    read_start,
+    read_error,
     retried,
-    send,
+    retry_after_of,
     shown_url,
 )
 from .wire import EXPIRED, UNSIGNED_PAYLOAD, bundle_error_of, parse_error, payload_hash, sign
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Awaitable, Callable
+
+    import httpx
 
     from ..errors import RemoteError
     from ..limits import Limits
@@ -44,9 +42,7 @@ _logger: Final = logging.getLogger("asyncbatch.tigris")
 
 # Doing these twice is doing them once; S3's DELETE has the same answer, too.
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "PUT", "DELETE"})
-_MAX_ERROR_BODY: Final = 65_536  # bytes; what is behind them says nothing more
-_MAX_BUNDLE_ERROR_BODY: Final = 16 << 20  # which names each key that is missing
-_SHOWN: Final = 100  # characters of what is too long
+_MAX_BUNDLE_ERROR_BODY: Final = 16 << 20  # bytes; it names each key that is missing
 # Of credentials that others may have taken the place of meanwhile.
 _OUTDATED: Final = EXPIRED | {"InvalidAccessKeyId", "InvalidToken"}
 
@@ -80,8 +76,7 @@ class Connection:
         self.retry = retry
         self.region = region
         self._credentials = credentials
-        self._http = http
-        self._loop: asyncio.AbstractEventLoop | None = None  # that of the first request
+        self._sender = Sender(http, endpoint, logger=_logger)
 
     async def open(self, request: WireRequest) -> httpx.Response:
         """Send a request and return its answer, the body still to be read and the response to be closed.
@@ -157,31 +152,16 @@ class Connection:
     async def _open(
         self, request: WireRequest, url: httpx.URL, credentials: Credentials, upload: _Upload | None
     ) -> httpx.Response:
-        loop = asyncio.get_running_loop()
-        if self._loop not in {None, loop}:
-            # Connections that were kept belong to the first loop, and fail in any other in ways of their own.
-            raise UsageError("this client was used in another event loop; make one in each asyncio.run()")
-        self._loop = loop
-        begin = time.perf_counter()
-        response = await send(self._http, self._make(request, url, credentials, upload))
-        if _logger.isEnabledFor(logging.DEBUG):
-            seconds = time.perf_counter() - begin
-            where = public_url(url)
-            _logger.debug("%s %s: %d after %.3f s", request.method, where, response.status_code, seconds)
+        response = await self._sender.send(self._make(request, url, credentials, upload))
         if not response.is_success:
             raise await self._error_of(request, response)
         return response
 
     def _url(self, request: WireRequest) -> httpx.URL:
-        path = self.endpoint.raw_path.decode("ascii").rstrip("/") + request.path
-        if request.query:
-            # A flag has no equals sign, as S3's own clients have it.
-            pairs = ((quote(name, safe=""), quote(value, safe="")) for name, value in request.query.items())
-            path = f"{path}?{'&'.join(f'{name}={value}' if value else name for name, value in pairs)}"
-        try:
-            return self.endpoint.copy_with(raw_path=path.encode("ascii"))
-        except httpx.InvalidURL as error:  # longer than 64 KiB
-            raise UsageError(f"{request.path[:_SHOWN]}…: {error}") from error
+        # A flag has no equals sign, as S3's own clients have it.
+        pairs = ((quote(name, safe=""), quote(value, safe="")) for name, value in request.query.items())
+        query = "&".join(f"{name}={value}" if value else name for name, value in pairs)
+        return self._sender.url(request.path, query)
 
     def _make(
         self, request: WireRequest, url: httpx.URL, credentials: Credentials, upload: _Upload | None
@@ -205,30 +185,22 @@ class Connection:
             region=self.region,
             at=datetime.now(UTC),
         )
-        # A user's client may be httpx2's, which has a URL class of its own.
-        same = isinstance(self._http, httpx.AsyncClient)
-        place = url if same else str(url)
-        made = self._http.build_request(request.method, place, headers=headers, content=body)
+        made = self._sender.make(request.method, url, headers=headers, body=body)
         if upload is not None:
             made.headers.pop("transfer-encoding", None)
         return made
 
     async def _error_of(self, request: WireRequest, response: httpx.Response) -> RemoteError:
         is_bundle = "bundle" in request.query
-        try:
-            body = await read_start(response, _MAX_BUNDLE_ERROR_BODY if is_bundle else _MAX_ERROR_BODY)
-        except TransportError:
-            body = b""  # the status says enough
-        status, url, headers = response.status_code, public_url(response.url), response.headers
-        retry_after = parse_retry_after(headers.get("retry-after"), now=time.time())
-        location = headers.get("location")
+        body = await (read_error(response, _MAX_BUNDLE_ERROR_BODY) if is_bundle else read_error(response))
+        location = response.headers.get("location")
         error = parse_error(
-            status,
+            response.status_code,
             body,
-            url=url,
+            url=public_url(response.url),
             name=request.name,
             bucket=request.bucket,
-            retry_after=retry_after,
+            retry_after=retry_after_of(response),
             location=location and shown_url(location),
         )
         return bundle_error_of(error, body) if is_bundle else error

@@ -9,6 +9,7 @@ from ._proxies import proxy_mounts
 from ._ranges import range_header, size_of, what_is_wrong
 from ._retry import DEFAULT_RETRY, RetryPolicy, parse_retry_after
 from ._retrying import retried
+from ._sender import Sender, read_error, retry_after_of
 from ._transport import StreamingTransport
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Body",
     "Listing",
     "RetryPolicy",
+    "Sender",
     "StreamingTransport",
     "Told",
     "is_usable",
@@ -27,8 +29,10 @@ __all__ = [
     "public_url",
     "range_header",
     "read_body",
+    "read_error",
     "read_start",
     "retried",
+    "retry_after_of",
     "send",
     "shown_url",
     "size_of",
