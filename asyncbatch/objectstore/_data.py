@@ -1,8 +1,7 @@
 """The data of an object, or of a range of it: asked for by one GET, and checked to be that.
 
-What is small comes in one piece, which costs least by far. What is large comes as a stream; but a file in
-pieces of our own, each of which is asked for on the condition that it is still the same: where a file is cut
-short meanwhile, obstore's stream would never end.
+What is small comes in one piece, which costs least by far. What is large comes as a stream. Files are read
+without obstore, whose stream of one that is cut short meanwhile would never end.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from ..errors import AsyncBatchError, RemoteError, TransportError
 from ._buckets import has_bucket
 from ._errors import cause_of, explain, is_of_obstore, no_such_range
-from ._files import read_small
+from ._files import open_file
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -41,7 +40,7 @@ class Download:
             comes than was announced, or the object changes meanwhile.
     """
 
-    def __init__(self, stores: Stores, result: Any, *, url: str, bucket: str, name: str) -> None:  # noqa: ANN401
+    def __init__(self, result: Any, *, url: str, bucket: str, name: str) -> None:  # noqa: ANN401
         self._url = url
         self._about = bucket, name
         self.meta = result.meta
@@ -52,10 +51,7 @@ class Download:
         self._result = result
         self._chunks: Any = None
         if self.size > _SMALL:
-            if stores.provider == "file":
-                self._chunks = _Pieces(stores, bucket, name, start, end, self.meta["e_tag"])
-            else:
-                self._chunks = aiter(result.stream(min_chunk_size=_PIECE))
+            self._chunks = aiter(result.stream(min_chunk_size=_PIECE))
 
     def __aiter__(self) -> Self:
         return self
@@ -94,26 +90,6 @@ class Download:
         self._chunks = self._result = None
 
 
-class _Pieces:
-    """A file, or a range of it, in pieces that are all of the same version of it."""
-
-    def __init__(self, stores: Stores, bucket: str, name: str, start: int, end: int, version: str) -> None:
-        self._place = stores.locate(bucket, name)
-        self._at = start
-        self._end = end
-        self._version = version
-
-    async def __anext__(self) -> bytes:
-        store: Any
-        store, path = self._place
-        end = min(self._at + _PIECE, self._end)
-        options = {"range": (self._at, end), "if_match": self._version}
-        result = await store.get_async(path, options=options)
-        piece = bytes(await result.bytes_async())
-        self._at = end
-        return piece
-
-
 async def open_data(
     stores: Stores,
     bucket: str,
@@ -146,12 +122,9 @@ async def open_data(
     store, path = stores.locate(bucket, name)
     url = f"{stores.provider}://{bucket}/{name}"
     if stores.root is not None:
-        read = read_small(f"{stores.root}/{path}", url, start, length, version=version, most=_SMALL)
-        small = await ask(read, stores, bucket, name)
-        if small is not None:
-            return _checked(
-                Download(stores, small, url=url, bucket=bucket, name=name), start, length, clip=clip
-            )
+        opening = open_file(f"{stores.root}/{path}", url, start, length, version=version)
+        file = await ask(opening, stores, bucket, name)
+        return _checked(Download(file, url=url, bucket=bucket, name=name), start, length, clip=clip)
     options: dict[str, Any] = {}
     if length is not None:
         options["range"] = start, start + length
@@ -160,7 +133,7 @@ async def open_data(
     if version is not None:
         options["if_match"] = version
     result = await ask(store.get_async(path, options=options or None), stores, bucket, name)
-    return _checked(Download(stores, result, url=url, bucket=bucket, name=name), start, length, clip=clip)
+    return _checked(Download(result, url=url, bucket=bucket, name=name), start, length, clip=clip)
 
 
 def _checked(data: Download, start: int, length: int | None, *, clip: bool) -> Download:

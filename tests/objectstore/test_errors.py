@@ -222,7 +222,7 @@ class Result:
     ids=range(5),
 )
 async def test_another_length_than_was_announced_is_not_taken(size: int, chunks: list[bytes]) -> None:
-    download = Download(Stores("memory:///"), Result(size, *chunks), url="url", bucket="b", name="a")
+    download = Download(Result(size, *chunks), url="url", bucket="b", name="a")
     with pytest.raises(TransportError, match=f"{size} bytes were announced"):
         async for _ in download:
             pass
@@ -230,7 +230,7 @@ async def test_another_length_than_was_announced_is_not_taken(size: int, chunks:
 
 async def test_a_mistake_of_ours_is_not_the_store_s() -> None:
     stores = Stores("memory:///")
-    download = Download(stores, Result(3, KeyError("mine")), url="url", bucket="b", name="a")
+    download = Download(Result(3, KeyError("mine")), url="url", bucket="b", name="a")
     with pytest.raises(KeyError, match="mine"):
         await anext(download)
     with pytest.raises(KeyError, match="mine"):

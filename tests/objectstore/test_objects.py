@@ -23,6 +23,7 @@ from asyncbatch import (
 )
 from asyncbatch.objectstore import Client
 from asyncbatch.objectstore._upload import _AbandonedError, _Parts
+from asyncbatch.transport import RetryPolicy
 
 from ..support.leaks import nothing_left_open
 
@@ -326,6 +327,48 @@ async def test_a_file_that_changes_while_it_is_read_is_not_mixed_with_another(tm
                 with pytest.raises(TransportError, match="changed while it was read") as caught:
                     await anext(body)
                 assert caught.value.retryable
+
+
+async def test_a_file_that_is_written_to_while_it_is_read_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "bucket" / "a"
+    path.parent.mkdir()
+    path.write_bytes(b"old data")
+    os.utime(path, (1, 1))
+    read, changes = os.pread, [path.write_bytes]
+
+    def pread(file: int, length: int, offset: int) -> bytes:
+        half = read(file, length // 2, offset)
+        while changes:
+            changes.pop()(b"new data")
+        return half + read(file, length - length // 2, offset + length // 2)
+
+    monkeypatch.setattr(os, "pread", pread)
+    async with Client(f"file://{tmp_path}", retry=RetryPolicy(base_delay=0)) as client:
+        assert await client.bucket("bucket").object("a").get() == b"new data"
+
+
+async def test_only_what_is_small_is_read_before_its_size_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, sizes = os.pread, []
+
+    def pread(file: int, length: int, offset: int) -> bytes:
+        sizes.append(length)
+        return read(file, length, offset)
+
+    monkeypatch.setattr(os, "pread", pread)
+    async with Client(f"file://{tmp_path}") as client:
+        bucket = await client.bucket("bucket").create()
+        for size, before, after in [(10, [10], [10]), (1 << 20, [], [1 << 20]), (5 << 20, [], [1 << 20] * 5)]:
+            await bucket.object("a").put(bytes(size))
+            sizes.clear()
+            async with bucket.object("a").open() as body:
+                assert body.info.size == size
+                assert sizes == before
+                assert sum([len(chunk) async for chunk in body]) == size
+            assert sizes == after
 
 
 async def test_a_file_has_one_tag_however_it_is_read(tmp_path: Path) -> None:
