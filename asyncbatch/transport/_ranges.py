@@ -21,14 +21,6 @@ def range_header(start: int, length: int | None) -> dict[str, str]:
     return {"range": f"bytes={start}-{'' if length is None else start + length - 1}"}
 
 
-def _parse_content_range(content_range: str) -> tuple[int, int, int | None] | None:
-    """Read a Content-Range: the first byte, that behind the last, and the object's size unless not told."""
-    match = _CONTENT_RANGE.fullmatch(content_range)
-    if match is None or int(match[2]) < int(match[1]):  # RFC 9110, section 14.4
-        return None
-    return int(match[1]), int(match[2]) + 1, None if match[3] == "*" else int(match[3])
-
-
 def size_of(response: httpx.Response) -> int | None:
     """Return how many bytes of data an answer has, as far as its head tells."""
     told = _parse_content_range(response.headers.get("content-range", ""))
@@ -70,3 +62,11 @@ def _is_range(told: tuple[int, int, int | None], start: int, length: int | None)
     if length is not None and behind == start + length:
         return True
     return total in {None, behind} and (length is None or behind < start + length)
+
+
+def _parse_content_range(content_range: str) -> tuple[int, int, int | None] | None:
+    """Read a Content-Range: the first byte, that behind the last, and the object's size unless not told."""
+    match = _CONTENT_RANGE.fullmatch(content_range)
+    if match is None or int(match[2]) < int(match[1]):  # RFC 9110, section 14.4
+        return None
+    return int(match[1]), int(match[2]) + 1, None if match[3] == "*" else int(match[3])
