@@ -2,7 +2,8 @@
 
 A bundle is never held: it is made while it is sent. What cannot be had is left out and listed in the last
 member, or, if the client says so, is looked for in everything before anything is sent. It is cut, so that
-nobody takes it for whole, where an object changes while it is read.
+nobody takes it for whole, where an object changes while it is read; where not even the first one can be had,
+the answer is an error.
 """
 
 from __future__ import annotations
@@ -119,10 +120,15 @@ class Bundles:
         tally = _Tally()
         media_type, open_compressor = _FORMATS[options.compression]
         tar = self._encode(alteration.sent(entries), tally, skips=options.skips)
+        bundle = Body(compressed(tar, open_compressor()))
+        try:
+            # Whoever gets nothing at all is told why. Behind the first chunk, all that can be done is to cut.
+            first = await run_sync(bundle.fill)
+        except BaseException:
+            bundle.close()
+            raise
         return StreamResponse(
-            Body(compressed(tar, open_compressor())),
-            headers={"Content-Type": media_type},
-            trailers=tally.trailers,
+            bundle, headers={"Content-Type": media_type}, first=first, trailers=tally.trailers
         )
 
     def _check(self, request: Request, bucket: str, body: bytes, options: Options) -> list[str]:

@@ -157,6 +157,16 @@ async def test_credentials_that_the_upstream_refuses(gateway: str, upstream: Ups
             assert "answered 403 Forbidden" in answer.json()["message"]
 
 
+async def test_a_bundle_that_the_upstream_refuses(gateway: str, upstream: Upstream) -> None:
+    """Is refused, and says why, as long as nothing was sent of it."""
+    upstream.refusal = lambda _method, _path: (403, "InvalidAccessKeyId")
+    headers = {"x-tigris-bundle-format": "tar"}
+    async with httpx.AsyncClient() as http:
+        answer = await http.post(f"{gateway}/b?bundle", headers=headers, json={"keys": ["o", "p"]})
+    assert answer.status_code == 503
+    assert "answered 403 Forbidden, InvalidAccessKeyId" in answer.text
+
+
 async def test_an_object_that_changes_while_it_is_sent(gateway: str, upstream: Upstream) -> None:
     """Cuts the batch rather than be made up of two versions."""
     upstream.objects["/b/o"] = bytes(8 << 20)
