@@ -16,7 +16,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Final
 
 import obstore
-from obstore.exceptions import BaseError, NotSupportedError, PreconditionError
+from obstore.exceptions import BaseError, InvalidPathError, NotSupportedError, PreconditionError
 
 from ._store import NoSuchBucketError, NoSuchObjectError, UnsupportedError, UpstreamError
 from ._stream import CHUNK_SIZE
@@ -60,7 +60,7 @@ def translated(bucket: str, name: str = "") -> Iterator[None]:
     Raises:
         NoSuchBucketError: if the upstream says so.
         NoSuchObjectError: if there is no such object.
-        UnsupportedError: if this is not what such a store can do.
+        UnsupportedError: if this is not what such a store can do, or obstore not with such names.
         UpstreamError: if it refuses, fails or cannot be reached.
     """
     try:
@@ -73,6 +73,10 @@ def translated(bucket: str, name: str = "") -> Iterator[None]:
             raise NoSuchBucketError(bucket) from error
         if isinstance(error, FileNotFoundError):
             raise NoSuchObjectError(bucket, name) from error
+        if isinstance(error, InvalidPathError):  # of a listing: what clients ask for is looked at before
+            raise UnsupportedError(
+                f"{where}: an object there has a name that this server cannot say"
+            ) from error
         if isinstance(error, (NotSupportedError, NotImplementedError)) or status.startswith(("405", "501")):
             raise UnsupportedError(f"{where}: the store behind this server does not support that") from error
         answer = ", ".join(filter(None, (status.strip(), code)))

@@ -408,6 +408,16 @@ def test_refusals_of_listings(upstream: Upstream, status: int, code: str, error:
         RemoteStore(Stores(upstream.s3("b"))).list_objects("b", prefix="", after="", limit=1)
 
 
+def test_a_listing_of_names_that_obstore_does_not_have(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = "<Size>1</Size><LastModified>2025-11-01T12:00:00Z</LastModified>"
+    listing = f"<ListBucketResult><Contents><Key>a//b</Key>{facts}</Contents></ListBucketResult>"
+    monkeypatch.setattr("tests.server.upstream._LISTING", listing.encode())
+    with pytest.raises(UnsupportedError, match="b: an object there has a name that this server cannot say"):
+        RemoteStore(Stores(upstream.s3("b"))).list_objects("b", prefix="", after="", limit=1)
+
+
 @pytest.mark.parametrize(
     ("code", "error"),
     [("", None), ("NoSuchBucket", NoSuchBucketError), ("AccessDenied", UpstreamError)],
