@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import TYPE_CHECKING
+import time
+from threading import Thread
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["main"]
 
+_PATIENCE: Final = 2.0  # seconds
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status.
 
     Args:
-        arguments: Those behind the command's name; None for the process's own.
+        arguments: Those behind the command's name; None for the process's own, which then is to end.
     """
+    status = _main(arguments)
+    if arguments is None:
+        _leave(status)
+    return status
+
+
+def _leave(status: int) -> None:
+    """See to it that the process ends, whatever its threads wait for: a store that does not answer, say."""
+
+    def leave() -> None:
+        time.sleep(_PATIENCE)
+        os._exit(status)
+
+    Thread(target=leave, daemon=True).start()
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     try:
         from ._app import run_app  # noqa: PLC0415 - typer and rich are an extra, which may not be there
 

@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import threading
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from types import FrameType
 
-    from starlette.types import ASGIApp, Scope
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 __all__ = ["running", "serve", "transport_of"]
 
@@ -122,6 +122,16 @@ class _Protocol(H11Protocol):
         self.app_state = {**self.app_state, _TRANSPORT: transport, _CONNECTION: self.conn}
 
 
+def _quietly(app: ASGIApp) -> ASGIApp:
+    """Keep it from uvicorn's log that a request was cancelled, which nobody does but `_Server.shutdown`."""
+
+    async def run(scope: Scope, receive: Receive, send: Send) -> None:
+        with suppress(asyncio.CancelledError):
+            await app(scope, receive, send)
+
+    return run
+
+
 class _Server(uvicorn.Server):
     """uvicorn's server without its polling and its signal handling.
 
@@ -139,7 +149,7 @@ class _Server(uvicorn.Server):
             "server_header": False,
             "timeout_keep_alive": _KEEP_ALIVE,
         }
-        super().__init__(uvicorn.Config(Trailers(app, _CONNECTION), **config))
+        super().__init__(uvicorn.Config(_quietly(Trailers(app, _CONNECTION)), **config))
         self.listening = asyncio.Event()
         self.stopping = asyncio.Event()
         self._grace = grace

@@ -7,8 +7,10 @@ import io
 import json
 import os
 import pty
+import queue
 import runpy
 import signal
+import socket
 import subprocess
 import sys
 import tarfile
@@ -20,12 +22,12 @@ import httpx
 import pytest
 
 from asyncbatch import __version__
-from asyncbatch.cli import _demo, main
+from asyncbatch.cli import _demo, _leave, main
 from asyncbatch.cli._output import Output, in_units
 from asyncbatch.cli._run import Status, _execute, printable
 from asyncbatch.errors import AsyncBatchError
 
-from .conftest import NOISE, OBJECTS, call, environment, spawn, tree
+from .conftest import COMMAND, NOISE, OBJECTS, call, environment, spawn, tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,11 +47,50 @@ def test_version_and_help(run: Run) -> None:
 
 
 def test_python_m_is_the_same(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    left: list[int] = []
+    monkeypatch.setattr("asyncbatch.cli._leave", left.append)
     monkeypatch.setattr("sys.argv", ["asyncbatch", "--version"])
     with pytest.raises(SystemExit) as caught:
         runpy.run_module("asyncbatch", run_name="__main__")
-    assert caught.value.code == 0
+    assert (caught.value.code, left) == (0, [0])
     assert capfd.readouterr().out == f"asyncbatch {__version__}\n"
+
+
+def test_a_process_that_is_held_up_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    left: queue.Queue[int] = queue.Queue()
+    monkeypatch.setattr("asyncbatch.cli._PATIENCE", 0)
+    monkeypatch.setattr("os._exit", left.put)
+    _leave(3)
+    assert left.get(timeout=30) == 3
+
+
+def test_a_store_that_does_not_answer_holds_up_no_server() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings = {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{silent.getsockname()[1]}",
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+        }
+        command = [*COMMAND, "serve", "s3://bucket", "--port", "0"]
+        with subprocess.Popen(  # noqa: S603
+            command, env=environment() | settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as server:
+            try:
+                assert server.stdout
+                assert server.stderr
+                port = int(server.stdout.readline().rsplit(b":", 1)[1])
+                with socket.create_connection(("127.0.0.1", port)) as client:
+                    client.sendall(b"GET /bucket/object HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                    upstream, _ = silent.accept()
+                    with upstream:
+                        assert upstream.recv(3) == b"GET"
+                        server.send_signal(signal.SIGTERM)
+                        assert server.wait(20) == 0  # the store's own time is 30 s
+                assert server.stderr.read() == b""
+            finally:
+                server.kill()
 
 
 def test_help_waits_for_no_library_that_it_does_not_need() -> None:
