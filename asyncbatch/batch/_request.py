@@ -213,14 +213,11 @@ class BatchRequest:
 
     def with_entries(self, entries: Iterable[Entry]) -> Self:
         """Return a request of the same options for other entries."""
-        other = type(self)(
-            output_format=self.output_format,
-            continue_on_err=self.continue_on_err,
-            only_obj_name=self.only_obj_name,
-            streaming=self.streaming,
-            colocation=self.colocation,
-        )
-        other._entries = list(entries)  # noqa: SLF001 - of its own class
+        # Not type(self)(…), which checks the options again: a batch of single requests does this for each.
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other._traits = None
+        other._entries = list(entries)
         return other
 
 

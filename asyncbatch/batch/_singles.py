@@ -34,8 +34,9 @@ DEFAULT_MAX_MEMORY: Final = 64 << 20
 
 # Bytes up to which an object is handed out whole; a larger one in chunks, as they come.
 _SMALL: Final = 1 << 20
-# Bytes that an object is expected to have before one was seen, and the weight of each that is.
-_FIRST_GUESS: Final = 64 << 10
+# Bytes that an object is expected to have before one was seen, and the least weight of each that is. Who has
+# little room is not to begin with many requests for large objects, and learns of small ones by the first.
+_FIRST_GUESS: Final = 1 << 20
 _WEIGHT: Final = 0.1
 # The name of what comes in place of an entry that has an error. No object is called so.
 _FAULT: Final = ""
@@ -80,6 +81,7 @@ class Singles:
         self._max_memory = max_memory
         self._opening = 0  # requests whose answers have not told their sizes
         self._expected: float = _FIRST_GUESS  # bytes of an object, as far as was seen
+        self._seen = 0
 
     def open(self, request: BatchRequest) -> SinglesAnswer:
         """Return the answer to a batch. Nothing is asked for before it is read."""
@@ -104,7 +106,8 @@ class Singles:
         """Count an answer that begins, and learn of its size."""
         self._opening -= 1
         if size is not None:
-            self._expected += _WEIGHT * (size - self._expected)
+            self._seen += 1
+            self._expected += max(_WEIGHT, 1 / self._seen) * (size - self._expected)
 
     def ended(self, *, was_told: bool) -> None:
         """Count a request that is over."""
@@ -177,6 +180,7 @@ class SinglesAnswer:
         self._closed = False
         self._reader: asyncio.Future[None] | None = None  # waits for the one that is due
         self._paused: list[asyncio.Future[None]] = []  # wait for their turn, or for room
+        self._waiting = 0  # entries that do
 
     def fault(self, position: int, member_name: str) -> RemoteError | None:
         """Return the error that came in place of an entry, or None if there was none."""
@@ -268,7 +272,8 @@ class SinglesAnswer:
     def _send(self) -> None:
         """Ask for the entry that is due, and for as many behind it as there is room for."""
         while (at := self._due + len(self._ahead)) < len(self._entries):
-            if self._ahead and not self._singles.may_send():
+            # Whoever waits for room has a connection, in whose buffers data waits too.
+            if self._ahead and (self._waiting or not self._singles.may_send()):
                 break
             single = _Single()
             self._singles.starting += 1
@@ -358,10 +363,16 @@ class SinglesAnswer:
 
     async def _pause(self, single: _Single, size: int) -> None:
         """Wait until there is room for bytes of an entry, or it is due and nothing of it could be taken."""
-        while not self._singles.may_hold(size) and (single is not self._ahead[0] or _is_large(single)):
-            paused = asyncio.get_running_loop().create_future()
-            self._paused.append(paused)
-            await paused
+        if self._singles.may_hold(size):
+            return
+        self._waiting += 1
+        try:
+            while not self._singles.may_hold(size) and (single is not self._ahead[0] or _is_large(single)):
+                paused = asyncio.get_running_loop().create_future()
+                self._paused.append(paused)
+                await paused
+        finally:
+            self._waiting -= 1
 
     def _forget(self, single: _Single) -> None:
         """Drop what was read of an entry."""

@@ -271,6 +271,30 @@ async def test_a_batch_that_nobody_reads_does_not_stop_its_neighbour() -> None:
     assert source.is_idle()
 
 
+async def test_who_has_no_room_asks_for_no_more() -> None:
+    source = Objects({"small": b"1", "large": bytes(3000)}, max_memory=10_000, max_concurrency=8)
+    async with source.batch(["small"] * 2 + ["large"] * 40) as batch:
+        for _ in range(12):
+            await anext(batch)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert source.singles.held == 9000
+        assert source.open == 0
+    assert source.is_idle()
+
+
+async def test_what_is_large_is_not_asked_for_in_numbers_before_that_is_known() -> None:
+    source = Objects({"large": bytes(1 << 20)}, max_memory=3 << 20)
+    async with source.batch(["large"] * 9) as batch:
+        await anext(batch)
+        assert source.most_open == 3
+    source = Objects({"small": b"1"}, max_memory=3 << 20)
+    async with source.batch(["small"] * 200) as batch:
+        await batch.read_all()
+        assert source.most_open == 64
+    assert source.is_idle()
+
+
 @pytest.mark.parametrize("steps", range(0, 30, 3))
 async def test_nothing_is_left_of_a_batch_that_is_cancelled(steps: int) -> None:
     source = Objects(
