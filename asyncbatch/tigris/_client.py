@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Unpack
 
 from .._closing import AsyncCloseable
-from ..batch import DEFAULT_MAX_RESUMES, make_request
+from ..batch import DEFAULT_MAX_RESUMES, BatchRequest, make_request
 from ..errors import UsageError
 from ..limits import DEFAULT_LIMITS
 from ..loader import BatchLoader
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from ..batch import BatchOptions, BatchRequest, BatchStream, ObjectRef
+    from ..batch import BatchOptions, BatchStream, ObjectRef
     from ..limits import Limits
     from ..loader import LoaderOptions
     from ..transport import RetryPolicy
@@ -163,6 +163,7 @@ class Client(AsyncCloseable):
     def get_batch(
         self,
         request: BatchRequest | Iterable[str | ObjectRef],
+        *,
         bucket: Bucket | str | None = None,
         **options: Unpack[BatchOptions],
     ) -> BatchStream:
@@ -177,7 +178,7 @@ class Client(AsyncCloseable):
             UsageError: if the request could never work; nothing is sent then.
             UnsupportedFormatError: if bundles do not come in that format.
         """
-        if bucket is None and self._bucket is not None and not hasattr(request, "entries"):
+        if bucket is None and self._bucket is not None and not isinstance(request, BatchRequest):
             bucket = self._bucket
         if isinstance(bucket, str):
             bucket = self.bucket(bucket)

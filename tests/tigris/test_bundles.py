@@ -162,7 +162,7 @@ async def test_cut_anywhere_it_goes_on(make_client: MakeClient) -> None:
                     await writer.drain()
 
                 server.answers.extend([rest] * 8)
-                async with client.get_batch(KEYS, "b", continue_on_err=True) as batch:
+                async with client.get_batch(KEYS, bucket="b", continue_on_err=True) as batch:
                     items = await batch.read_all()
                 assert [(m.name, data, m.missing) for m, data in items] == expected, end
 
@@ -205,7 +205,7 @@ async def test_strict_batches_ask_for_what_is_missing_by_itself(make_client: Mak
 async def test_members_that_were_not_asked_for(make_client: MakeClient) -> None:
     other = answer(tar([("a", b"one"), ("other", b"two")]))
     async with WireServer(other, whole(["b"])) as server, make_client(server.url) as client:
-        items = await client.get_batch(["a", "b"], "b").read_all()
+        items = await client.get_batch(["a", "b"], bucket="b").read_all()
     assert [item.data for item in items] == [b"one", b""]
     assert [keys_of(asked) for asked in server.asked] == [["a", "b"], ["b"]]
 
@@ -214,7 +214,7 @@ async def test_a_bundle_that_lacks_its_end_is_not_asked_for_for_ever(make_client
     short = answer(tar([("a", b"one")]))
     async with WireServer(*[short] * 9) as server, make_client(server.url, max_resumes=0) as client:
         with pytest.raises(IncompleteBatchError) as caught:
-            await client.get_batch(["a", "b"], "b").read_all()
+            await client.get_batch(["a", "b"], bucket="b").read_all()
     assert (caught.value.delivered, len(caught.value.items)) == (1, 1)
     assert isinstance(caught.value.__cause__, TruncatedArchiveError)
 
@@ -469,7 +469,7 @@ class TestUse:
     def test_batches_that_could_never_work(self, make_client: MakeClient) -> None:
         client = make_client("http://127.0.0.1:1")
         with pytest.raises(UnsupportedFormatError, match=r"\.tar, \.tar\.gz, \.tar\.zst"):
-            client.get_batch(["a"], "b", output_format=".zip")
+            client.get_batch(["a"], bucket="b", output_format=".zip")
         for provider, namespace in (("ais", None), ("t3", "@#n")):
             request = BatchRequest()
             bucket = client.bucket("b")

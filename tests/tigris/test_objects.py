@@ -214,7 +214,7 @@ class TestWithOurServer:
                 with pytest.raises(AuthenticationError, match=words):
                     await client.bucket("b").object("o").get()
                 with pytest.raises(AuthenticationError, match=words):
-                    await client.get_batch(["a"], "b").read_all()
+                    await client.get_batch(["a"], bucket="b").read_all()
         assert "secret" not in repr(client)
         assert repr(client) == f"<tigris.Client {url}>"
 
@@ -225,7 +225,7 @@ class TestWithOurServer:
                 bucket = await client.bucket("b").create(exist_ok=True)
                 await bucket.object("a").put(b"one")
                 await bucket.object("b").put(parts(b"t", b"wo"), size=3)
-                items = await client.get_batch(["a", "b", "c"], "b", continue_on_err=True).read_all()
+                items = await client.get_batch(["a", "b", "c"], bucket="b", continue_on_err=True).read_all()
                 assert [item.data for item in items] == [b"one", b"two", b""]
             assert not http.is_closed
             await http.aclose()
