@@ -90,8 +90,10 @@ async def _save(response: BundleResponse, path: str, output: Output) -> Status:
     async with aclosing(response.aiter_raw()) as chunks:
         await write_chunks(chunks, path)
     output.record(objects=response.object_count, bytes=response.bundle_bytes, skipped=response.skipped_count)
-    told = "" if response.object_count is None else f": {response.object_count} objects"
-    output.note(f"{path if path != STDIN else 'bundle'}{told}")
+    count = response.object_count
+    # Without trailers, whether all of it is there is known to nobody who has not looked into the archive.
+    told = "no trailers came that count it" if count is None else f"{count} object{'s' if count != 1 else ''}"
+    output.note(f"{path if path != STDIN else 'bundle'}: {told}")
     if response.skipped_count:
         complain(
             f"missing: {response.skipped_count} of the keys; __bundle_errors.json in the archive has them"

@@ -143,6 +143,7 @@ def test_the_archive_is_saved_as_it_comes(run: Run, endpoint: str, tmp_path: Pat
     options = "--compression", "gzip", "--archive", "-", "--endpoint", endpoint
     done = call("bundle", "b", "a.txt", "gone", *options)
     assert done.status == 1
+    assert "bundle: 1 object\n" in done.err
     assert "missing: 1 of the keys" in done.err
     found = members(gzip.decompress(done.out.encode("utf-8", "surrogateescape")))
     assert found["a.txt"] == OBJECTS["a.txt"]
