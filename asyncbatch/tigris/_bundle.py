@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from typing import Self
 
     from ..batch import BatchItem, BatchMember, ItemMetadata
-    from ..codecs._events import Buffer
     from ._bucket import Bucket
     from ._client import Client
     from ._source import BundleAnswer
@@ -260,7 +259,7 @@ class RawBundle(AsyncCloseable):
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Buffer:
+    async def __anext__(self) -> bytes:
         if self._state == "being read":
             raise UsageError("this archive is being read by another task already; it has one consumer")
         if self._state == "closed":
@@ -269,7 +268,7 @@ class RawBundle(AsyncCloseable):
         try:
             if self._answer is None:
                 self._answer = await self._bundle._open_raw()
-            return await self._answer.chunks.__anext__()
+            return bytes(await self._answer.chunks.__anext__())
         except StopAsyncIteration:
             await self.aclose()
             assert self._answer is not None  # noqa: S101 - for the type checker: it has ended

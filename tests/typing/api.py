@@ -25,8 +25,12 @@ from asyncbatch import (
     RemoteError,
     TransportError,
     UsageError,
+    aistore,
+    connect,
     encode_archive,
+    objectstore,
     open_archive,
+    tigris,
 )
 from asyncbatch.aistore import Bucket, Client, Object, ObjectInfo
 from asyncbatch.archive import Archive, ArchiveMember, EncodedArchive, ExtractResult
@@ -44,6 +48,25 @@ from asyncbatch.codecs import (
     ZstdDecompressor,
 )
 from asyncbatch.server import create_app, running
+
+
+async def stores(s3: tigris.Client, store: objectstore.Client) -> None:
+    async with connect("s3://bucket", max_resumes=3) as client:
+        assert_type(client, aistore.Client | objectstore.Client | tigris.Client)
+        async with client.get_batch(["a"], bucket="b", continue_on_err=True) as batch:
+            assert_type(await batch.read_all(), list[BatchItem])
+    async with tigris.bundle_objects(s3, "b", ["a"], on_error=tigris.BUNDLE_ON_ERROR_FAIL) as response:
+        assert_type(response, tigris.BundleResponse)
+        async for item in response:
+            assert_type(item, BatchItem)
+        async for chunk in response.aiter_raw():
+            assert_type(chunk, bytes)
+    assert_type(response.object_count, int | None)
+    assert_type(response.skipped, list[tigris.SkippedKey])
+    assert_type(await store.bucket("b").object("a").get(archpath="c"), bytes)
+    assert_type(await s3.bucket("b").object("a").head(), tigris.ObjectInfo)
+    assert_type(store.batch_loader(max_memory="1GiB"), BatchLoader)
+    s3.get_batch(["a"], "b")  # type: ignore[call-arg]  # the bucket is named
 
 
 async def batches(client: Client, bucket: Bucket) -> None:
