@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+from weakref import WeakValueDictionary
 
 from ..archive._sources import close_source
 from ..batch import EntryAnswer
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["ShardReader"]
 
 _MAX_VERSIONS: Final = 4096
-_LOCKS: Final = 64
 
 
 class ObjectChangedError(TransportError):
@@ -50,8 +50,9 @@ class ShardReader:
         self._stores = stores
         self._shards = Shards(limits=limits)
         self._versions: OrderedDict[tuple[str, str], _Shard] = OrderedDict()
-        # So that those who ask for files of one shard at once ask for its version once.
-        self._locks = [asyncio.Lock() for _ in range(_LOCKS)]
+        # So that those who ask for files of one shard at once ask for its version once. A lock is there for
+        # as long as somebody has it, and so belongs to the event loop of those alone.
+        self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def open_file(self, entry: Entry, *, clip: bool = False) -> EntryAnswer:
         """Open the file that an entry names, or its range.
@@ -90,7 +91,10 @@ class ShardReader:
 
     async def _look(self, key: tuple[str, str], known: _Shard | None) -> _Shard:
         """Return the present version of a shard, if it is not one that others have learnt of meanwhile."""
-        async with self._locks[hash(key) % _LOCKS]:
+        lock = self._locks.get(key)
+        if lock is None:
+            self._locks[key] = lock = asyncio.Lock()
+        async with lock:
             shard = self._versions.get(key)
             if shard is None or shard is known:
                 shard = await _learn_version(self._stores, *key)
@@ -164,7 +168,7 @@ class _Shard(NamedTuple):
         name: Of the object.
         size: Bytes.
         version: What tells this content from others.
-        etag: Its entity tag, or None if the store has none.
+        etag: Its entity tag, or None if the store has none that a read can be asked for by.
         url: Of the object, for errors.
     """
 
@@ -232,7 +236,7 @@ class _ShardData:
 
 def version_of(meta: Any) -> str:  # noqa: ANN401 - obstore's
     """Return what tells the content of an object from others that it had before."""
-    return meta["e_tag"] or f"{meta['size']} bytes of {meta['last_modified']}"
+    return f"{meta['size']} bytes of {meta['e_tag'] or meta['last_modified']}"
 
 
 async def _learn_version(stores: Stores, bucket: str, name: str) -> _Shard:
@@ -246,7 +250,10 @@ async def _learn_version(stores: Stores, bucket: str, name: str) -> _Shard:
     store, path = stores.locate(bucket, name)
     meta = await ask(store.head_async(path), stores, bucket, name)
     url = f"{stores.provider}://{bucket}/{name}"
-    return _Shard(stores, bucket, name, meta["size"], version_of(meta), meta["e_tag"], url)
+    etag = meta["e_tag"]
+    if etag and etag.startswith("W/"):  # which meets no condition (RFC 9110, section 13.1.1)
+        etag = None
+    return _Shard(stores, bucket, name, meta["size"], version_of(meta), etag, url)
 
 
 def _unreadable(error: FormatError | LimitExceededError, url: str) -> RemoteError:

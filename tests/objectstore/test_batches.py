@@ -257,6 +257,21 @@ async def test_the_version_of_a_shard_is_asked_for_once(bucket: Bucket, client: 
     assert shards._shards.statistics().indexes == 1
 
 
+def test_a_client_may_go_from_one_event_loop_to_the_next(tmp_path: Path) -> None:
+    client = Client(f"file://{tmp_path}")
+
+    async def read(content: bytes) -> None:
+        bucket = await client.bucket("bucket").create(exist_ok=True)
+        await bucket.object("shard.tar").put(tar_of(a=content))
+        batches = [client.get_batch(file_request(bucket, "a")) for _ in range(9)]
+        for items in await asyncio.gather(*(batch.read_all() for batch in batches)):
+            assert [data for _, data in items] == [content]
+
+    asyncio.run(read(b"1"))
+    asyncio.run(read(b"22"))
+    assert not client._source.shards._locks
+
+
 async def test_versions_are_not_kept_without_end(
     bucket: Bucket, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

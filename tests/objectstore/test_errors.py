@@ -261,6 +261,23 @@ async def test_a_server_that_knows_no_conditions_does_not_mix_versions(server: U
             await client.bucket().object("a.tar").get(archpath="b")
 
 
+async def test_a_weak_tag_is_no_condition(server: Upstream) -> None:
+    shard = {"ETag": 'W/"1"'}
+    server.answers = [
+        Answer(200, bytes(2048), shard),
+        Answer(206, bytes(2048), {"Content-Range": "bytes 0-2047/2048", **shard}),
+    ]
+    async with s3(server) as client:
+        with pytest.raises(ObjectNotFoundError, match="there is no file 'b' in it"):
+            await client.bucket().object("a.tar").get(archpath="b")
+    assert server.conditions == [None, None]
+    async with s3(server) as client:
+        longer = {"Content-Range": "bytes 0-2047/4096", **shard}
+        server.answers = [Answer(200, bytes(2048), shard), Answer(206, bytes(2048), longer)]
+        with pytest.raises(TransportError, match="changed while it was read"):
+            await client.bucket().object("a.tar").get(archpath="b")
+
+
 # -- folders of a web server -------------------------------------------------------------------------------
 
 

@@ -32,11 +32,13 @@ class Upstream:
         url: Where it is.
         answers: What it answers, in order, and the last again and again.
         asked: Method and target of each request.
+        conditions: The entity tag that each was to be about, if it said so.
     """
 
     url: str
     answers: list[Answer] = field(default_factory=lambda: [Answer()])
     asked: list[str] = field(default_factory=list)
+    conditions: list[str | None] = field(default_factory=list)
 
 
 @contextmanager
@@ -49,6 +51,7 @@ def upstream() -> Iterator[Upstream]:
         def _answer(self) -> None:
             self.rfile.read(int(self.headers.get("content-length") or 0))
             served.asked.append(f"{self.command} {self.path}")
+            served.conditions.append(self.headers.get("if-match"))
             answer = served.answers.pop(0) if len(served.answers) > 1 else served.answers[0]
             self.send_response(answer.status)
             self.send_header("Content-Length", str(len(answer.body) + answer.missing))
