@@ -76,7 +76,7 @@ class BundleSource:
 
     def check_batch(self, request: BatchRequest) -> None:
         """Raise `UsageError` or `UnsupportedFormatError` for a batch that cannot be asked for."""
-        check_batch(request)
+        check_batch(request, self._encoding)
 
     def reach(self, request: BatchRequest, first: int) -> int:
         """Return the index behind the last entry of one bundle, or of one row of GETs."""

@@ -106,8 +106,9 @@ async def test_in_xml(make_client: MakeClient) -> None:
         async with bundle_objects(client, "b", keys, encoding="xml") as response:
             assert len(await response.read_all()) == 3
         for key in ("\x01", "\r", "￿"):
-            with pytest.raises(UsageError, match="XML cannot say"):
-                await bundle_objects(client, "b", [key], encoding="xml").read_all()
+            with pytest.raises(UsageError, match="XML cannot say") as caught:  # before anything is sent
+                bundle_objects(client, "b", ["a", key], encoding="xml")
+            assert caught.value.index == 1
     assert server.asked[0].headers["content-type"] == "application/xml"
     assert server.asked[0].body.decode() == (
         '<Bundle xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Object><Key>a &amp; b</Key></Object>'

@@ -117,11 +117,12 @@ _TRAILERS: Final = (b"x-tigris-bundle-count", b"x-tigris-bundle-bytes", b"x-tigr
 # -- the request ------------------------------------------------------------------------------------------
 
 
-def check_batch(request: BatchRequest) -> None:
-    """Check that a batch can be asked of Tigris.
+def check_batch(request: BatchRequest, encoding: Encoding = "json") -> None:
+    """Check that a batch can be asked of Tigris, in an encoding.
 
     Raises:
-        UsageError: for names that no bucket or object has, objects that are elsewhere, and no range.
+        UsageError: for names that no bucket or object has, or that the encoding cannot say, objects that are
+            elsewhere, and no range.
         UnsupportedFormatError: if bundles do not come in that format.
     """
     compression_of(request.output_format)
@@ -135,6 +136,9 @@ def check_batch(request: BatchRequest) -> None:
             )
     entries = request.entries
     check_keys([entry.name for entry in entries])
+    if encoding == "xml":
+        for index, entry in enumerate(entries):
+            _check_xml(entry.name, index)
     if request.traits.has_parts:
         for index, entry in enumerate(entries):
             _check_range(entry, index)
@@ -213,9 +217,13 @@ class _Syntax(NamedTuple):
         return f"{self.before}{self.between.join(map(self.quote, keys))}{self.behind}".encode()
 
 
-def _quote_xml(key: str) -> str:
+def _check_xml(key: str, index: int | None = None) -> None:
     if found := _NOT_IN_XML.search(key):
-        raise UsageError(f"key {key!r}: XML cannot say {found[0]!r}; send JSON, which can")
+        raise UsageError(f"key {key!r}: XML cannot say {found[0]!r}; send JSON, which can", index=index)
+
+
+def _quote_xml(key: str) -> str:
+    _check_xml(key)
     return f"<Object><Key>{escape(key)}</Key></Object>"
 
 
