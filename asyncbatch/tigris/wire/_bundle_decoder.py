@@ -30,9 +30,10 @@ MISSING: Final = ""
 """The name of the member that stands for a key which is not in the bundle. No key is empty."""
 
 _MEMBERS: Final = (WholeMember, MemberStart)
-# Bytes that the list of skipped keys has for each: a key of 1,024 bytes, six times that in JSON if they are
-# control characters, and some words why.
-_MAX_REPORT_PER_KEY: Final = 8192
+# Bytes that the list of skipped keys may have: for each some words why, and for a character of it what
+# JSON has at most. No more, since as objects it takes many times as much.
+_MAX_REPORT_PER_KEY: Final = 1024
+_MAX_PER_CHARACTER: Final = 12
 
 
 class _Empty(WholeMember):
@@ -107,7 +108,8 @@ class BundleDecoder:
     ) -> None:
         self._keys = keys
         self._archive = open_decoder(archive_format, limits=limits)
-        self._max_held = min(_MAX_REPORT_PER_KEY * (len(keys) + 1), limits.max_item_size)
+        most = _MAX_REPORT_PER_KEY * (len(keys) + 1) + _MAX_PER_CHARACTER * sum(map(len, keys))
+        self._max_held = min(most, limits.max_item_size)
         self._max_item_size = limits.max_item_size
         self._trailers = trailers
         self._record = record
