@@ -48,6 +48,8 @@ def what_is_wrong(response: httpx.Response, start: int, length: int | None) -> s
             return f"{wanted} was asked for, and another range came: {headers.get('content-range')}"
         if headers.get("content-length", str(told[1] - told[0])) != str(told[1] - told[0]):
             return f"{headers['content-range']} came with {headers['content-length']} bytes"
+    elif response.status_code == 206:
+        return "the whole object was asked for, and a part of it came"
     if "content-length" not in headers and "transfer-encoding" not in headers:
         # Such a body ends with the connection, whole or not (RFC 9112, section 6.3).
         return "the answer does not tell where it ends, so whether it is whole could not be told either"

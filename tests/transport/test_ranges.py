@@ -68,6 +68,8 @@ def test_what_else_is_not_the_data() -> None:
     whole = answer(200, content_length="11")
     assert what_is_wrong(whole, 0, None) is None
     assert what_is_wrong(whole, 0, 11) == "a range was asked for, and the whole object came"
+    part = answer(206, content_range="bytes 0-3/11", content_length="4")
+    assert what_is_wrong(part, 0, None) == "the whole object was asked for, and a part of it came"
     short = answer(206, content_range="bytes 2-5/11", content_length="3")
     assert what_is_wrong(short, 2, 4) == "bytes 2-5/11 came with 3 bytes"
     for endless in (answer(200), answer(206, content_range="bytes 2-5/11")):
