@@ -343,6 +343,7 @@ class TestWithOtherAnswers:
             ),
             (reply(200, b'<!DOCTYPE x [<!ENTITY a "b">]><x>&a;</x>'), "document type"),
             (reply(200, b"<a>" * 100 + b"</a>" * 100), "too deeply"),
+            (reply(200, b"<a>" + b"<b/>" * 100_000 + b"</a>"), "more than 100000 elements"),
             (reply(200, b'<?xml version="1.0" encoding="martian"?><a/>'), "unknown encoding"),
         ]
         async with WireServer(*[answer for answer, _ in bad]) as server, make_client(server.url) as client:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 __all__ = ["Element", "parse_xml"]
 
 _MAX_DEPTH: Final = 16  # S3's answers have four levels
+# A page of a listing has some ten for each of its 1,000 objects, a bundle two for each of its 5,000 keys. In
+# memory, an element takes fifty times what the shortest has in the document.
+_MAX_ELEMENTS: Final = 100_000
 
 
 class Element:
@@ -48,12 +51,16 @@ class _Builder:
 
     def __init__(self) -> None:
         self.root = Element("")
+        self._elements = 0
         self._open = [self.root]
         self._text: list[str] = []
 
     def start(self, name: str, _attributes: object) -> None:
         if len(self._open) > _MAX_DEPTH:
             raise _RefusedError("its elements are nested too deeply")
+        self._elements += 1
+        if self._elements > _MAX_ELEMENTS:
+            raise _RefusedError(f"it has more than {_MAX_ELEMENTS} elements")
         element = Element(name.rpartition("}")[2])
         self._open[-1].children.append(element)
         self._open.append(element)
@@ -78,7 +85,7 @@ def parse_xml(body: bytes) -> Element:
     """Read a document and return its root element.
 
     Raises:
-        FormatError: if it is no well-formed XML, has a document type, or is nested as no answer of S3 is.
+        FormatError: if it is not well-formed, has a document type, or is deeper or longer than S3's answers.
     """
     builder = _Builder()
     parser = expat.ParserCreate(namespace_separator="}")
