@@ -26,6 +26,8 @@ _T = TypeVar("_T")
 # Bytes that come at once, and of a piece of what comes in many.
 _SMALL: Final = 1 << 20
 _PIECE: Final = 1 << 20
+# Behind any object, and the largest number that obstore takes.
+_NO_BYTE: Final = (1 << 63) - 1
 
 
 class Download:
@@ -126,8 +128,9 @@ async def open_data(
         file = await ask(opening, stores, bucket, name)
         return _checked(Download(file, url=url, bucket=bucket, name=name), start, length, clip=clip)
     options: dict[str, Any] = {}
+    start = min(start, _NO_BYTE - 1)
     if length is not None:
-        options["range"] = start, start + length
+        options["range"] = start, min(start + length, _NO_BYTE)
     elif start:
         options["range"] = {"offset": start}
     if version is not None:

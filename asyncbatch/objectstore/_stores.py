@@ -111,6 +111,9 @@ class Stores:
         self._url = url
         if scheme in _CLOUDS:
             bucket, _, prefix = rest.partition("/")
+            if "@" in bucket:
+                # And not the URL, which has them.
+                raise UsageError(f"{scheme}://{bucket.rpartition('@')[2]}: credentials are passed by name")
             if prefix and not bucket:
                 raise UsageError(f"{url!r}: there is a prefix, and no bucket in front of it")
             self._prefix = _parse_prefix(prefix, url)

@@ -91,11 +91,13 @@ async def test_a_missing_bucket_is_told(client: Client, bucket: Bucket) -> None:
 async def test_a_range_has_to_be_in_the_object(bucket: Bucket, client: Client) -> None:
     await bucket.object("a").put(b"0123456789")
     request = BatchRequest(continue_on_err=True)
-    for start, length in ((8, 2), (8, 3), (9, None), (10, None), (20, 1)):
+    ranges = ((8, 2), (8, 3), (9, None), (10, None), (20, 1), (1 << 70, None), (1 << 70, 1), (1, 1 << 70))
+    for start, length in ranges:
         request.add_object_request(bucket.object("a"), start=start, length=length)
     items = await client.get_batch(request).read_all()
-    assert [data for _, data in items] == [b"89", b"", b"9", b"", b""]
-    assert [item.error is not None for item, _ in items] == [False, True, False, True, True]
+    assert [data for _, data in items] == [b"89", b"", b"9", b"", b"", b"", b"", b""]
+    assert [item.error is None for item, _ in items] == [True, False, True, *[False] * 5]
+    assert await bucket.object("a").get(start=1, length=1 << 70) == b"123456789"
     assert not any(item.missing for item, _ in items)
 
 

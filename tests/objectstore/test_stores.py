@@ -178,6 +178,7 @@ def test_unknown_schemes_are_refused_and_the_known_are_named(url: str) -> None:
     ("url", "reason"),
     [
         ("s3:///prefix", "no bucket in front"),
+        ("s3://key:secret@bucket/a", "^s3://bucket: credentials are passed by name$"),
         ("s3://bucket/a//b", "a part of the path is empty"),
         ("memory:///a/../b", "a part of the path is empty"),
         ("http://host/a?b", "and no query"),
