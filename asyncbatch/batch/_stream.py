@@ -101,9 +101,8 @@ class BatchStream(AsyncCloseable):
         self._ended_at: float | None = None
 
     def __repr__(self) -> str:
-        return (
-            f"<BatchStream {self._state}, {self._pairing.delivered} of {len(self._request)} items delivered>"
-        )
+        kind, count = type(self).__name__, len(self._request)
+        return f"<{kind} {self._state}, {self._pairing.delivered} of {count} items delivered>"
 
     @property
     def stats(self) -> BatchStats:

@@ -76,6 +76,7 @@ async def test_a_bundle(make_client: MakeClient, compression: str) -> None:
     assert (response.object_count, response.bundle_bytes, response.skipped_count) == (3, 503, 3)
     assert response.skipped == [SkippedKey(key, "NoSuchKey") for key in ("x", "x", "y")]
     assert (response.stats.items, response.stats.missing, response.stats.requests) == (6, 3, 1)
+    assert repr(response) == "<BundleResponse complete, 6 of 6 items delivered>"
     (asked,) = server.asked
     assert (asked.method, asked.target) == ("POST", "/my-bucket?bundle")
     assert keys_of(asked) == KEYS
