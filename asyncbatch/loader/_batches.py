@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Self
 from .._closing import AsyncCloseable
 from ..errors import IncompleteBatchError, UsageError
 from ._budget import ITEM_COST
+from ._line import CLOSED
 
 if TYPE_CHECKING:
     import asyncio
@@ -122,6 +123,9 @@ class LoadedBatch(AsyncCloseable):
                     return False
                 if self._state != "open":
                     raise UsageError(_MOVED_ON)
+                if self._delivery.dropped:
+                    self._close("closed")
+                    raise UsageError(CLOSED)
                 self._release()
                 sink = self._sink
                 if sink is None:
@@ -235,8 +239,8 @@ class LoadedItems(AsyncCloseable):
     async def _more(self, batch: LoadedBatch) -> bool:
         try:
             return await batch._more()  # noqa: SLF001
-        except Exception as error:
-            if not isinstance(error, UsageError):
+        except Exception:
+            if batch._state == "failed":  # noqa: SLF001 - and not because of a second reader
                 await self.aclose()
             raise
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterable, Iterable
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..batch import BatchRequest
 from ..errors import UsageError
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from ._plan import Planner, Sizes, Way
 
 __all__ = ["Feeder"]
+
+_CANCELLED: Final = "the iterable of requests has raised CancelledError: what it waited for was cancelled"
+
+_logger: Final = logging.getLogger("asyncbatch.loader")
 
 
 def _iterate(
@@ -96,18 +101,33 @@ class Feeder:
 
     async def run(self) -> None:
         """Go on until there are no more requests, or the iterator raises: that is for who reads the line."""
+        line = self._line
         try:
             while True:
-                await self._line.scheduler.opening(self._line)
-                await self._feed(await anext(self._requests))
+                await line.scheduler.opening(line)
+                line.scheduler.wake()  # others may open while the iterator takes its time
+                request = await anext(self._requests)
+                if line.ended:  # it was closed, and the iterator has swallowed our cancellation
+                    return
+                await self._feed(request)
         except StopAsyncIteration:
-            self._line.end()
+            line.end()
+        except asyncio.CancelledError:
+            line.end(UsageError(_CANCELLED))  # unless it was closed, and we are cancelled for that
+            raise
         except Exception as error:  # noqa: BLE001 - the caller's own, for whoever reads the batches
-            self._line.end(error)
+            line.end(error)
         finally:
-            aclose = getattr(self._requests, "aclose", None)
-            if aclose is not None:
+            await self._close()
+
+    async def _close(self) -> None:
+        """Close the caller's iterator. What it raises then is nobody's: all that it gave was taken."""
+        aclose = getattr(self._requests, "aclose", None)
+        if aclose is not None:
+            try:
                 await aclose()
+            except Exception:
+                _logger.exception("the iterable of requests could not be closed")
 
     async def _feed(self, request: BatchRequest) -> None:
         line = self._line

@@ -276,9 +276,10 @@ class Line:
         await sink.wait()
 
     def end(self, error: Exception | None = None) -> None:
-        """Take down that no more deliveries come."""
-        self.ended = True
-        self.error = error
+        """Take down that no more deliveries come; the first reason is the one that is told."""
+        if not self.ended:
+            self.ended = True
+            self.error = error
         self.changed()
 
     def drop(self, delivery: Delivery) -> None:
@@ -295,13 +296,16 @@ class Line:
                 sink.end(UsageError(CLOSED))  # for who waits for it
             else:
                 sink.lane.drop()
+                sink.wake()  # who waits for it: the lane may go on, for the sake of others
         if self.current is delivery:
             self.current = None
 
     def close(self) -> None:
         """Forget everything."""
         if self.deliveries or not self.ended:
-            self.end(UsageError(CLOSED))
+            self.ended = True
+            self.error = UsageError(CLOSED)
+            self.changed()
         if self.current is not None:
             self.drop(self.current)
         while self.deliveries:

@@ -7,7 +7,7 @@ import copy
 from typing import TYPE_CHECKING
 
 from ..batch import BatchRequest
-from ..errors import AsyncBatchError, ObjectNotFoundError, UsageError
+from ..errors import AsyncBatchError, LimitExceededError, ObjectNotFoundError, UsageError
 from ._batches import LoadedBatch
 from ._line import CLOSED, Delivery, Line
 
@@ -142,8 +142,17 @@ class Coalescer:
             group.task.add_done_callback(lambda _: group.fail_all(UsageError(CLOSED)))
 
     async def _fetch(self, group: _Group, entries: list[Entry]) -> None:
+        try:
+            while entries:
+                entries = await self._fetch_some(group, entries)
+        except Exception as error:  # noqa: BLE001 - the callers', each of whom gets one of his own
+            group.fail_all(error)
+
+    async def _fetch_some(self, group: _Group, entries: list[Entry]) -> list[Entry]:
+        """Ask for entries; return those behind one that is too large to be held, which ends a batch."""
         request = BatchRequest(continue_on_err=True).with_entries(entries)
         line = Line(self._scheduler, ordered=True)
+        answered = 0
         try:
             await self._scheduler.opening(line)
             delivery = Delivery(line, request, asyncio.get_running_loop().time())
@@ -151,10 +160,15 @@ class Coalescer:
             self._send(line, [delivery.add(0, len(entries))], "batch")
             async for item in LoadedBatch(delivery):
                 await self._answer(group, item)
-        except Exception as error:  # noqa: BLE001 - the callers', each of whom gets one of his own
-            group.fail_all(error)
+                answered += 1
+        except LimitExceededError as error:
+            if error.limit != "max_item_size":
+                raise
+            group.fail(entries[answered], error)
+            return entries[answered + 1 :]
         finally:
             line.close()
+        return []
 
     async def _answer(self, group: _Group, item: BatchItem) -> None:
         metadata, data = item

@@ -164,6 +164,8 @@ class BatchLoader:
     async def __aenter__(self) -> Self:
         if self._group is not None:
             raise UsageError("this loader was entered before; make another one")
+        if self._closed:
+            raise UsageError(CLOSED)
         self._scheduler = Scheduler(
             self._max_memory, self._max_concurrency, item_size=self._item_size, hedging=self._hedging
         )
@@ -219,8 +221,10 @@ class BatchLoader:
         It is outside of the budget: nothing is read of it before that is asked for.
 
         Raises:
-            UsageError: if the request could never work; nothing is sent then.
+            UsageError: if the request could never work, or the loader was closed; nothing is sent then.
         """
+        if self._closed:
+            raise UsageError(CLOSED)
         return self._open_stream(self._source, request)
 
     def _open_stream(self, source: BatchSource, request: BatchRequest) -> BatchStream:
@@ -287,7 +291,8 @@ class BatchLoader:
         """
         wanted: list[asyncio.Future[bytes]] = []
         try:
-            wanted += [self._want(obj) for obj in objs]
+            for obj in objs:
+                wanted.append(self._want(obj))  # noqa: PERF401 - those before an error are not wanted any more
             return await asyncio.gather(*wanted)
         finally:
             for future in wanted:

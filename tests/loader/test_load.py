@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncbatch import AsyncBatchError, BatchLoader, ObjectNotFoundError, UsageError
+from asyncbatch import (
+    AsyncBatchError,
+    BatchLoader,
+    LimitExceededError,
+    Limits,
+    ObjectNotFoundError,
+    UsageError,
+)
 from asyncbatch.errors import AuthenticationError, TransportError
 from asyncbatch.transport import RetryPolicy
 
@@ -17,6 +24,8 @@ from ..support.leaks import nothing_left_open
 from .sources import Shelf, data_of, request_of, run
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from asyncbatch import BatchRequest
 
 ONCE = RetryPolicy(max_attempts=1)
@@ -214,3 +223,37 @@ def test_loading_within_a_loop_over_batches_waits_for_nobody() -> None:
 def test_bounds_that_cannot_be_meant_are_refused(options: dict[str, int]) -> None:
     with pytest.raises(UsageError, match=next(iter(options))):
         BatchLoader(Shelf(), **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("limits", "names", "expected"),
+    [
+        (Limits(max_item_size=100), ("a-5", "b-101", "c-7", "d-101"), "-x-x"),  # its callers only
+        (Limits(max_total_size=6000), ("a-5000", "b-5000", "c-7"), "-xx"),
+    ],
+    ids=["an object", "all of them"],
+)
+def test_what_is_too_large(limits: Limits, names: tuple[str, ...], expected: str) -> None:
+    async def main() -> None:
+        async with BatchLoader(Shelf(), limits=limits) as loader:
+            read = await asyncio.gather(*(outcome(loader.load(FakeObject(name))) for name in names))
+        assert "".join("x" if isinstance(one, LimitExceededError) else "-" for one in read) == expected
+
+    run(main())
+
+
+def test_nothing_is_asked_for_of_many_that_cannot_all_be() -> None:
+    def objects() -> Iterator[FakeObject]:
+        yield FakeObject("a-1")
+        raise LookupError
+
+    shelf = Shelf()
+
+    async def main() -> None:
+        async with BatchLoader(shelf) as loader:
+            with pytest.raises(LookupError):
+                await loader.load_many(objects())
+            await asyncio.sleep(1)
+
+    run(main())
+    assert shelf.requests == []
