@@ -6,7 +6,7 @@ from collections import defaultdict, deque
 from typing import TYPE_CHECKING, Final
 
 from .._closing import AsyncCloseable
-from ..batch import BatchRequest, BatchStream
+from ..batch import BatchStream, make_request
 from ..errors import FormatError, TruncatedArchiveError, UsageError
 from ._source import BundleSource, trailers_of
 from .wire import (
@@ -110,9 +110,10 @@ class BundleResponse(BatchStream):
         if not keys:
             raise UsageError("the bundle is empty: ask for at least one key")
         skips = on_error == BUNDLE_ON_ERROR_SKIP
-        request = BatchRequest(output_format=output_format, continue_on_err=skips)
-        for key in keys:
-            request.add_object_request(bucket.object(key))
+        for index, key in enumerate(keys):
+            if not isinstance(key, str):
+                raise UsageError(f"a key is a str, not {type(key).__name__}", index=index)
+        request = make_request(keys, bucket, {"output_format": output_format, "continue_on_err": skips})
         self._counts: list[BundleCounts] = []  # of each request that was answered to its end
         self._reasons: defaultdict[str, deque[str | None]] = defaultdict(deque)
         self._skipped: list[str] = []  # keys of items with an error

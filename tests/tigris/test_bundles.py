@@ -457,6 +457,7 @@ class TestUse:
             ({"encoding": "yaml"}, "'json' or 'xml'"),
             ({"keys": []}, "is empty"),
             ({"keys": "abc"}, "not one key"),
+            ({"keys": ["a", b"b"]}, "entry 1: a key is a str, not bytes"),
             ({"keys": ["a", ""]}, "name is empty"),
             ({"keys": ["a", "x" * 1025]}, "entry 1: .* 1 to 1024 bytes, not 1025"),
             ({"keys": ["a", "ü" * 513]}, "entry 1: .* not 1026"),
