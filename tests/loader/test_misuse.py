@@ -65,6 +65,7 @@ def test_an_iterable_that_swallows_its_cancellation_ends_all_the_same() -> None:
         while True:
             with suppress(asyncio.CancelledError):
                 await asyncio.sleep(1)
+            await asyncio.sleep(0)
             yield requests_of(1)[0]
 
     async def main() -> None:
