@@ -224,13 +224,15 @@ class BundleResponse(BatchStream):
         assert self._bundles.answer is not None  # noqa: S101 - for the type checker: it was just opened
         return self._bundles.answer
 
-    def _end_raw(self, answer: BundleAnswer) -> None:
+    def _end_raw(self, answer: BundleAnswer, *, is_empty: bool) -> None:
         """Take down what came behind the archive.
 
         Raises:
-            TruncatedArchiveError: if that does not account for all keys.
+            TruncatedArchiveError: if that does not account for all keys, or nothing came before it.
             FormatError: if it accounts for more.
         """
+        if is_empty:
+            raise TruncatedArchiveError("nothing came, and no archive is empty,", codec="tigris", offset=0)
         self._raw = counts = parse_trailers(trailers_of(answer.response))
         if counts.objects is None or counts.skipped is None:
             return
@@ -249,10 +251,11 @@ class RawBundle(AsyncCloseable):
     Raises (while iterating):
         BundleError: if the bundle is refused.
         RemoteError, TransportError: as the server and the network have it.
-        TruncatedArchiveError, FormatError: at the end, if the trailers do not account for the keys.
+        TruncatedArchiveError, FormatError: at the end, if nothing came, or the trailers account for other keys.
     """
 
     def __init__(self, bundle: BundleResponse) -> None:
+        self._is_empty = True
         self._bundle = bundle
         self._answer: BundleAnswer | None = None
         self._state = "open"  # while a chunk is awaited "being read", and at last "closed"
@@ -269,11 +272,13 @@ class RawBundle(AsyncCloseable):
         try:
             if self._answer is None:
                 self._answer = await self._bundle._open_raw()
-            return bytes(await self._answer.chunks.__anext__())
+            chunk = bytes(await self._answer.chunks.__anext__())
+            self._is_empty = self._is_empty and not chunk
+            return chunk  # noqa: TRY300 - the handlers are of what is awaited
         except StopAsyncIteration:
             await self.aclose()
             assert self._answer is not None  # noqa: S101 - for the type checker: it has ended
-            self._bundle._end_raw(self._answer)
+            self._bundle._end_raw(self._answer, is_empty=self._is_empty)
             raise
         except UsageError:  # of who reads the bundle otherwise, and goes on
             self._state = "closed"

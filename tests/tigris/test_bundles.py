@@ -316,11 +316,13 @@ class TestTheArchiveItself:
     async def test_its_trailers_are_held_against_the_keys(self, make_client: MakeClient) -> None:
         archive = bundle(KEYS, OBJECTS)
         fewer, more = trailers_of(["a"], OBJECTS), trailers_of([*KEYS, "z"], OBJECTS)
-        answers = answer(archive, fewer), answer(archive, more), answer(archive)
+        answers = answer(archive, fewer), answer(archive, more), answer(b""), answer(archive)
         async with WireServer(*answers) as server, make_client(server.url) as client:
             with pytest.raises(TruncatedArchiveError, match=r"6 keys were asked for, .* account for 1"):
                 await read_raw(client)
             with pytest.raises(FormatError, match="account for 7"):
+                await read_raw(client)
+            with pytest.raises(TruncatedArchiveError, match="nothing came"):
                 await read_raw(client)
             assert await read_raw(client) == archive
 
