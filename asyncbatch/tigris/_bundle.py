@@ -251,7 +251,7 @@ class RawBundle(AsyncCloseable):
     Raises (while iterating):
         BundleError: if the bundle is refused.
         RemoteError, TransportError: as the server and the network have it.
-        TruncatedArchiveError, FormatError: at the end, if nothing came, or the trailers account for other keys.
+        TruncatedArchiveError, FormatError: at the end, if nothing came, or not what the trailers tell.
     """
 
     def __init__(self, bundle: BundleResponse) -> None:
