@@ -107,8 +107,10 @@ def _walk(blocks: _Blocks, start: int, size: int, index: Index, limits: Limits) 
     try:
         while at < size and not decoder.at_end:
             data = yield from blocks.some(at)
-            if not data:
-                break
+            if not data:  # between two members too: those behind it are not there now, and were
+                raise TruncatedArchiveError(
+                    "the object ends before its stated size", codec="tar", offset=at - start
+                )
             at += len(data)
             decoder.feed(data)
             for event in decoder:

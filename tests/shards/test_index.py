@@ -130,6 +130,12 @@ def test_an_object_that_becomes_shorter_while_it_is_read(codec: str, monkeypatch
             learn_virtual(len(data), partial(_slice_of, cut), codec)
 
 
+def test_an_object_that_ends_between_two_members_while_it_is_read() -> None:
+    data = make_tar({str(number): b"" for number in range(300)})
+    with pytest.raises(TruncatedArchiveError, match="before its stated size at byte 65536"):
+        learn_virtual(len(data), partial(_slice_of, data[:65_536]))
+
+
 def _slice_of(data: bytes, offset: int, length: int) -> bytes:
     return data[offset : offset + length]
 
