@@ -34,6 +34,10 @@ __all__ = ["RemoteStore"]
 _WINDOW: Final = 32
 _EVERYTHING: Final = 1 << 62
 _PER_REQUEST: Final = 1000  # objects of a listing, more no upstream gives at once
+# Bytes of a key: the limit of S3, Google and Azure. What is longer they refuse, which is not to say that it is
+# missing.
+_MAX_KEY: Final = 1024
+_CLOUDS: Final = frozenset({"s3", "gs", "az"})
 _NEW_BUCKET: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")  # AIStore's rule
 
 
@@ -158,9 +162,14 @@ class RemoteStore:
         if not name:
             return place
         try:
-            return self._place(bucket, name)
+            place = self._place(bucket, name)
         except UsageError:
             raise InvalidNameError(f'invalid object name "{name}"') from None
+        if self._stores.provider in _CLOUDS and len(name.encode()) > _MAX_KEY:
+            raise InvalidNameError(
+                f"an object's name has at most {_MAX_KEY} bytes, and not {len(name.encode())}"
+            )
+        return place
 
     @contextmanager
     def _naming_bucket(self, bucket: str) -> Iterator[None]:

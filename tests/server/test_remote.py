@@ -408,6 +408,19 @@ def test_refusals_of_listings(upstream: Upstream, status: int, code: str, error:
         RemoteStore(Stores(upstream.s3("b"))).list_objects("b", prefix="", after="", limit=1)
 
 
+def test_a_name_that_is_too_long_is_not_asked_for(upstream: Upstream, memory: RemoteStore) -> None:
+    """A cloud would refuse it, and with it the batch that it is in."""
+    upstream.refusal = lambda _method, _path: (400, "KeyTooLongError")
+    store = RemoteStore(Stores(upstream.s3("b")))
+    with pytest.raises(InvalidNameError, match="at most 1024 bytes, and not 1026"):
+        store.open_object("b", "é" * 513)
+    assert upstream.requests == []
+    with pytest.raises(UpstreamError):
+        store.open_object("b", "é" * 512)
+    with pytest.raises(NoSuchObjectError):
+        memory.open_object("b", "é" * 513)
+
+
 def test_a_listing_of_names_that_obstore_does_not_have(
     upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
