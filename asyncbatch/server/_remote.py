@@ -34,8 +34,7 @@ __all__ = ["RemoteStore"]
 _WINDOW: Final = 32
 _EVERYTHING: Final = 1 << 62
 _PER_REQUEST: Final = 1000  # objects of a listing, more no upstream gives at once
-# Bytes of a key: the limit of S3, Google and Azure. What is longer they refuse, which is not to say that it is
-# missing.
+# Bytes of a key: the limit of S3, Google and Azure. What is longer they refuse, and do not call it missing.
 _MAX_KEY: Final = 1024
 _CLOUDS: Final = frozenset({"s3", "gs", "az"})
 _NEW_BUCKET: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")  # AIStore's rule
