@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["create_bucket", "destroy_bucket", "has_bucket", "list_buckets", "next_page"]
 
 _PER_PAGE: Final = 1000
+# What `asyncbatch serve` has in its folder for what is being written.
+_OF_THE_SERVER: Final = ".asyncbatch"
 
 
 async def list_buckets(stores: Stores) -> list[str]:
@@ -31,7 +33,8 @@ async def list_buckets(stores: Stores) -> list[str]:
     store, prefix = stores.folders()
     with translating(repr(stores), bucket=""):
         result = await store.list_with_delimiter_async(prefix.rstrip("/") or None)
-    return sorted({path.rpartition("/")[2] for path in result["common_prefixes"]} | stores.made)
+    names = {path.rpartition("/")[2] for path in result["common_prefixes"]} | stores.made
+    return sorted(names - {_OF_THE_SERVER})
 
 
 async def has_bucket(stores: Stores, bucket: str) -> bool:

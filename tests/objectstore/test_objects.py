@@ -432,3 +432,10 @@ async def test_a_bucket_has_to_be_named_where_the_url_names_none(client: Client)
         client.bucket()
     with pytest.raises(UsageError, match="is a name: say in which bucket"):
         client.get_batch(["a"])
+
+
+async def test_what_a_server_has_for_itself_is_no_bucket(tmp_path: Path) -> None:
+    for name in (".asyncbatch", "one"):
+        (tmp_path / name).mkdir()
+    async with Client(tmp_path.as_uri()) as client:
+        assert [bucket.name async for bucket in client.list_buckets()] == ["one"]
