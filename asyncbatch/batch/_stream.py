@@ -364,6 +364,8 @@ class BatchStream(AsyncCloseable):
         """Whether an error means that more should have come, or other things: what another answer may."""
         if isinstance(error, TruncatedArchiveError | TransportError | AstrayError):
             return True
+        if isinstance(error, RemoteError):  # of one request of many, such as that there were too many
+            return error.retryable and not (self._asked and self._asked.alone)
         # Where its metadata disagrees with a zip, that is read by sizes that are not its own.
         answer = self._asked.answer if self._asked is not None else None
         return isinstance(error, FormatError) and bool(answer and answer.sizes and _is_zip(answer))

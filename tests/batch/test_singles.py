@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from asyncbatch import IncompleteBatchError, LimitExceededError, Limits, ObjectNotFoundError, UsageError
 from asyncbatch.batch import BatchRequest, BatchStream, EntryAnswer, Server, Singles
-from asyncbatch.errors import AuthenticationError, RemoteError, TransportError
+from asyncbatch.errors import AuthenticationError, OverloadedError, RemoteError, TransportError
 from asyncbatch.transport import RetryPolicy
 
 from ..support.batches import FakeObject, request_of
@@ -150,6 +150,20 @@ async def test_an_answer_that_breaks_off_is_asked_for_again_by_itself(sized: boo
     items = await source.batch(["b", "a", "b"]).read_all()
     assert [data for _, data in items] == [b"2", b"parts!", b"2"]
     assert source.asked.count("b") == 2
+    assert source.is_idle()
+
+
+async def test_a_server_that_is_overloaded_is_asked_again_for_what_was_not_delivered() -> None:
+    busy = OverloadedError(status=503, message="slow down", retryable=True)
+    source = Objects({"a": b"1", "b": [*[[busy]] * 4, [b"2"]]})
+    batch = source.batch(["a", "b", "a"])
+    assert [data for _, data in await batch.read_all()] == [b"1", b"2", b"1"]
+    assert batch.stats.resumes == 1
+    source.objects["b"] = busy
+    with pytest.raises(IncompleteBatchError) as caught:
+        await source.batch(["a", "b", "a"]).read_all()
+    assert caught.value.__cause__ is busy
+    assert [data for _, data in caught.value.items] == [b"1"]
     assert source.is_idle()
 
 
