@@ -30,6 +30,8 @@ _FIRST_SPACING: Final = 4
 _MAX_SPACING: Final = 64
 # What a step is worth: with so much more, or less, it made a difference.
 _GAIN: Final = 1.05
+# Rounds of batches that are answered behind which a trial is given up: nothing can be measured.
+_MAX_ROUNDS: Final = 16
 
 
 def is_overload(error: Exception) -> bool:
@@ -76,7 +78,11 @@ class AdaptiveConcurrency:
         """Take down that a batch came to its end."""
         self._overloads = 0
         self._answered += 1
-        if self._answered >= self.limit and not self._kept:
+        if self._kept:
+            if self._answered >= _MAX_ROUNDS * self._kept:
+                kept, self._kept = self._kept, 0
+                self._change(kept)
+        elif self._answered >= self.limit:
             self._answered = 0
             if self.limit < min(self._maximum, self._ceiling):
                 self._change(self.limit + 1)
@@ -137,6 +143,7 @@ class AdaptiveConcurrency:
         if self._windows >= self._spacing and self.limit > 1:
             self._windows = 0
             self._kept = self.limit
+            self._answered = 0
             self.limit -= max(self.limit // 4, 1)
 
     def _judge(self, rate: float) -> None:

@@ -185,11 +185,11 @@ class Lane:
             self._scheduler.peers.took(self._seconds)
         finally:
             self._unwatch()
-            await stream.aclose()
             self._settle(0)
             self._efforts = self.efforts
             self._delivered += stream.stats.items
             self._stream = None
+            await stream.aclose()  # at last: who is cancelled again here has counted everything
 
     async def _distribute(self, stream: BatchStream, first: BatchItem | None) -> None:
         """Read a stream, and put its items into the sinks, one after the other.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..batch import BatchStats
 from ..errors import UsageError
+from ._plan import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -82,7 +83,7 @@ class Sink:
         self.arrived += items
         self.bytes += size
         self.missing += missing
-        self.delivery.line.scheduler.arrived(self.delivery.bucket, items, size)
+        self.delivery.line.scheduler.arrived(self.delivery.kind, items, missing, size)
 
     def end(self, error: Exception | None = None) -> None:
         """Take down that nothing more comes."""
@@ -117,7 +118,7 @@ class Delivery:
 
     Attributes:
         entries: Of the request, as they were then.
-        bucket: Of the first of them.
+        kind: Of the first of them, for what it weighs.
         sinks: Of the entries, in order; those that were read to their end are removed.
         dropped: Whether nobody wants it any more.
     """
@@ -126,7 +127,7 @@ class Delivery:
         self.line = line
         self.request = request
         self.entries = request.entries
-        self.bucket = self.entries[0].bucket if self.entries else ""
+        self.kind = kind_of(self.entries[0]) if self.entries else None
         self.sinks: deque[Sink] = deque()
         self.dropped = False
         self._all_sinks: list[Sink] = []

@@ -7,11 +7,11 @@ from math import ceil
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
     from ..batch import BatchRequest, Entry
 
-__all__ = ["Part", "Plan", "Planner", "Sizes", "Way"]
+__all__ = ["Part", "Plan", "Planner", "Sizes", "Way", "kind_of"]
 
 Way: TypeAlias = Literal["auto", "batch", "gets"]
 
@@ -24,7 +24,7 @@ _FEW: Final = 4
 # Bytes that a batch should bring at most, and several that are joined.
 _MAX_PART: Final = 256 << 20
 _MAX_JOINED: Final = 4 << 20
-# Objects of a bucket that have to be seen before their sizes are believed, and what each is worth then.
+# Objects of a kind that have to be seen before their sizes are believed, and what each is worth then.
 _SEEN_ENOUGH: Final = 8
 _MEMORY: Final = 1000
 
@@ -58,30 +58,39 @@ class Plan:
     reason: str
 
 
+def kind_of(entry: Entry) -> Hashable:
+    """Return what entries have in common that weigh about the same.
+
+    Of a bucket of shards, files in them and ranges of them tell nothing of the shards, nor these of those.
+    """
+    is_range = entry.start > 0 or entry.length is not None
+    return entry.bucket, entry.archpath is not None, is_range
+
+
 class Sizes:
-    """What objects weigh, as far as it was seen: a mean for each bucket, in which older ones fade.
+    """What objects weigh, as far as it was seen: a mean for each kind of entry, in which older ones fade.
 
     Args:
-        expected: Bytes of an object, of a bucket that nothing was seen of; None if nobody knows.
+        expected: Bytes of an object, of a kind that nothing was seen of; None if nobody knows.
     """
 
     def __init__(self, expected: int | None = None) -> None:
         self._expected = expected
-        self._seen: dict[str, tuple[float, float]] = {}  # objects and bytes
+        self._seen: dict[Hashable, tuple[float, float]] = {}  # objects and bytes
 
-    def saw(self, bucket: str, items: int, size: int) -> None:
-        """Take down objects that came, and their bytes together."""
-        count, total = self._seen.get(bucket, (0.0, 0.0))
+    def saw(self, kind: Hashable, items: int, size: int) -> None:
+        """Take down objects that came, at least one, and their bytes together."""
+        count, total = self._seen.get(kind, (0.0, 0.0))
         fade = min(_MEMORY / (count + items), 1.0)
-        self._seen[bucket] = (count + items) * fade, (total + size) * fade
+        self._seen[kind] = (count + items) * fade, (total + size) * fade
 
-    def of(self, bucket: str) -> float | None:
-        """Return the bytes that an object of a bucket has in the mean; None if nobody knows."""
-        count, total = self._seen.get(bucket, (0.0, 0.0))
+    def of(self, kind: Hashable) -> float | None:
+        """Return the bytes that an object of a kind has in the mean; None if nobody knows."""
+        count, total = self._seen.get(kind, (0.0, 0.0))
         return total / count if count >= _SEEN_ENOUGH else self._expected
 
     def of_entries(self, entries: Sequence[Entry]) -> float | None:
-        """Return the same for entries, which are taken to be of the first one's bucket.
+        """Return the same for entries, which are taken to be of the first one's kind.
 
         Of ranges it is their length.
         """
@@ -90,7 +99,7 @@ class Sizes:
         lengths = [entry.length for entry in entries if entry.length is not None]
         if len(lengths) == len(entries):
             return sum(lengths) / len(entries)
-        return self.of(entries[0].bucket)
+        return self.of(kind_of(entries[0]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,8 @@ from ._plan import Sizes
 from ._statistics import LoaderStatistics
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from ..errors import RemoteError, TransportError
     from ._lane import Lane
     from ._line import Line
@@ -158,10 +160,11 @@ class Scheduler:
 
     # -- memory -------------------------------------------------------------------------------------------
 
-    def arrived(self, bucket: str, items: int, size: int) -> None:
-        """Count items that came, and learn from them."""
+    def arrived(self, kind: Hashable, items: int, missing: int, size: int) -> None:
+        """Count items that came, and learn from those that exist what their kind weighs."""
         self.items += items
-        self.sizes.saw(bucket, items, size)
+        if items > missing:
+            self.sizes.saw(kind, items - missing, size)
 
     def received(self, size: int) -> None:
         """Count bytes that are held from now on, or, if negative, that are not any more."""

@@ -133,6 +133,18 @@ def test_an_overload_ends_a_trial() -> None:
     assert concurrency.limit == 3
 
 
+def test_a_trial_in_which_nothing_can_be_measured_is_given_up() -> None:
+    concurrency = adaptive(8)
+    server = Server(concurrency, 100)
+    while concurrency.limit == 8:
+        server.serve(0.1)
+    for _ in range(200):
+        server.serve(0.3)
+        concurrency.disturbed()  # batches are short from now on
+        concurrency.answered()
+    assert concurrency.limit == 8
+
+
 def test_a_loader_asks_for_less_of_a_server_that_has_too_much() -> None:
     random.seed(7)
     refused = [0]

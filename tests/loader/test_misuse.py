@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from asyncbatch import BatchRequest
+    from asyncbatch.codecs._events import Buffer
+
+    from .sources import ShelfAnswer
 
 
 def requests_of(count: int, items: int = 3) -> list[BatchRequest]:
@@ -150,5 +153,42 @@ def test_a_loader_that_was_closed_gives_nothing() -> None:
         await loader.aclose()
         with pytest.raises(UsageError, match="closed"):
             await loader.__aenter__()
+
+    run(main())
+
+
+class SlowToClose:
+    def __init__(self, chunks: AsyncIterator[Buffer]) -> None:
+        self.chunks = chunks
+
+    def __aiter__(self) -> SlowToClose:
+        return self
+
+    async def __anext__(self) -> Buffer:
+        return await anext(self.chunks)
+
+    async def aclose(self) -> None:
+        await asyncio.sleep(5)
+
+
+def test_who_is_cancelled_again_and_again_while_it_closes_holds_nothing() -> None:
+    class Source(Shelf):
+        async def open_batch(self, request: BatchRequest) -> ShelfAnswer:
+            answer = await super().open_batch(request)
+            answer.chunks = SlowToClose(answer.chunks)
+            return answer
+
+    async def main() -> None:
+        async with BatchLoader(Source(pace=1, chunk=500), join_below=0) as loader:
+            batches = loader.get_batches([request_of("a-100000")])
+            async with batches:
+                await anext(batches)
+                await asyncio.sleep(20)
+                assert loader.statistics().held_bytes > 0
+            for _ in range(5):
+                await asyncio.sleep(1)
+                for task in loader._tasks:
+                    task.cancel()
+        assert loader.statistics().held_bytes == 0
 
     run(main())

@@ -9,7 +9,7 @@ import pytest
 
 from asyncbatch import BatchLoader, BatchRequest, IncompleteBatchError, ObjectNotFoundError, UsageError
 from asyncbatch.errors import OverloadedError
-from asyncbatch.loader._plan import Part, Planner, Sizes
+from asyncbatch.loader._plan import Part, Planner, Sizes, kind_of
 from asyncbatch.transport import RetryPolicy
 
 from ..support.batches import FakeObject
@@ -70,23 +70,39 @@ def test_small_requests_of_a_kind_are_joined() -> None:
 
 
 def test_sizes_are_learnt() -> None:
+    request = BatchRequest()
+    request.add_object_request(FakeObject("a"), length=3)
+    request.add_object_request(FakeObject("a"))
+    request.add_object_request(FakeObject("shard.tar"), archpath="b")
+    request.add_object_request(FakeObject("a"), start=7)
+    part, whole, inside, rest = request.entries
+    kind = kind_of(whole)
     sizes = Sizes()
-    assert sizes.of("b") is None
-    sizes.saw("b", 7, 700)
-    assert sizes.of("b") is None
-    sizes.saw("b", 1, 100)
-    assert sizes.of("b") == 100
+    assert sizes.of(kind) is None
+    sizes.saw(kind, 7, 700)
+    assert sizes.of(kind) is None
+    sizes.saw(kind, 1, 100)
+    assert sizes.of(kind) == 100
     for _ in range(20):
-        sizes.saw("b", 1000, 500_000)
-    assert sizes.of("b") == pytest.approx(500)
+        sizes.saw(kind, 1000, 500_000)
+    assert sizes.of(kind) == pytest.approx(500)
     assert sizes.of("other") is None
     assert Sizes(7).of("other") == 7
     assert sizes.of_entries(()) is None
-    request = BatchRequest()
-    request.add_object_request(FakeObject("a"), length=3)
-    assert sizes.of_entries(request.entries) == 3
-    request.add_object_request(FakeObject("a"))
-    assert sizes.of_entries(request.entries) == pytest.approx(500)
+    assert sizes.of_entries([part]) == 3
+    assert sizes.of_entries([whole, part]) == pytest.approx(500)
+    assert sizes.of_entries([inside]) is sizes.of_entries([rest]) is None
+
+
+def test_of_what_is_missing_no_size_is_learnt() -> None:
+    async def main() -> None:
+        async with BatchLoader(Shelf()) as loader:
+            for names in (["a-1000"] * 10, ["gone-1000"] * 90):
+                request = request_of(*names, continue_on_err=True)
+                assert len([item async for item in loader.stream([request])]) == len(names)
+            assert "about 1000 bytes" in loader.explain(request).reason
+
+    run(main())
 
 
 def names_of(count: int, size: int = 100) -> list[str]:
