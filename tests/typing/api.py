@@ -47,6 +47,7 @@ from asyncbatch.codecs import (
     WholeMember,
     ZstdDecompressor,
 )
+from asyncbatch.loader import LoadedBatch, LoadedBatches, LoadedItems, LoaderStatistics, Part, Plan
 from asyncbatch.server import create_app, running
 
 
@@ -105,6 +106,44 @@ async def batches(client: Client, bucket: Bucket) -> None:
     loader = client.batch_loader()
     assert_type(loader, BatchLoader)
     assert_type(loader.get_batch(request), BatchStream)
+
+
+async def many_batches(client: Client, bucket: Bucket) -> None:
+    request = BatchRequest()
+    async with client.batch_loader(
+        max_concurrency=8, max_memory="256MiB", max_pause=None, way="gets", item_size=1, hedging=0.05
+    ) as loader:
+        assert_type(loader, BatchLoader)
+        assert_type(loader.get_batches([request]), LoadedBatches)
+        async with loader.get_batches(produce_requests(), ordered=False) as loaded:
+            assert_type(loaded, LoadedBatches)
+            async for batch in loaded:
+                assert_type(batch, LoadedBatch)
+                assert_type(batch.request, BatchRequest)
+                assert_type(batch.stats, BatchStats)
+                async for item in batch:
+                    assert_type(item, BatchItem)
+                assert_type(await batch.read_all(), list[BatchItem])
+        async with loader.stream(iter([request])) as items:
+            assert_type(items, LoadedItems)
+            async for metadata, data in items:
+                assert_type(metadata, ItemMetadata)
+                assert_type(data, bytes)
+        assert_type(await loader.load(bucket.object("a"), archpath="b", start=1, length=2), bytes)
+        assert_type(await loader.load_many(bucket.object(name) for name in ("a", "b")), list[bytes])
+        assert_type(loader.statistics(), LoaderStatistics)
+        assert_type(loader.statistics().held_bytes, int)
+        assert_type(loader.explain(request), Plan)
+        assert_type(loader.explain(request).parts, tuple[Part, ...])
+        loader.stream(request)  # type: ignore[arg-type]  # an iterable of requests, and not one
+        loader.get_batches(["a"])  # type: ignore[list-item]  # requests, and not names
+        await loader.load("a")  # type: ignore[arg-type]  # an object, and not its name
+    client.batch_loader(way="get")  # type: ignore[arg-type]  # no such way
+    client.batch_loader(concurrency=8)  # type: ignore[call-arg]  # no such option
+
+
+async def produce_requests() -> AsyncIterator[BatchRequest]:
+    yield BatchRequest()
 
 
 async def objects(client: Client) -> None:
