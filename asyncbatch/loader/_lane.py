@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["Lane", "PausedError"]
 
 _NOTHING: Final = (0, 0, 0)
+# Seconds behind which it is looked again whether a batch is slow, at least: where batches take a millisecond,
+# a pause would keep the processor busy.
+_LEAST_WAIT: Final = 0.05
 
 
 class PausedError(Exception):
@@ -259,7 +262,7 @@ class Lane:
         scheduler = self._scheduler
         left = patience - self._seconds
         if self in scheduler.paused or left > 0.01 * patience:  # clocks are not exact
-            wait = max(left, 0.1 * patience)
+            wait = max(left, 0.1 * patience, _LEAST_WAIT)
             self._timer = asyncio.get_running_loop().call_later(wait, self._suspect, patience)
             return
         assert self._stream is not None  # noqa: S101 - for the type checker: the timer is for it

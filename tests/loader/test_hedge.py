@@ -9,6 +9,7 @@ import pytest
 
 from asyncbatch import BatchLoader, TransportError, UsageError
 from asyncbatch.loader._hedge import Hedge, Peers
+from asyncbatch.loader._lane import Lane
 from asyncbatch.transport import RetryPolicy
 
 from ..support.leaks import nothing_left_open
@@ -199,6 +200,27 @@ def test_what_waits_for_room_is_not_slow() -> None:
         assert loader.statistics().hedges == 0
 
     run(main())
+
+
+def test_a_pause_keeps_nobody_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = 0
+    suspect = Lane._suspect
+
+    def count(lane: Lane, patience: float) -> None:
+        nonlocal looked
+        looked += 1
+        suspect(lane, patience)
+
+    async def main() -> None:
+        async with BatchLoader(Shelf(latency=0.001), hedging=1, max_memory=5000, join_below=0) as loader:
+            items = loader.stream([request_of(*[f"{item}-1000" for item in range(10)])] * 30)
+            for _ in range(200):
+                await anext(items)
+            await asyncio.sleep(10)  # others are paused, and batches take a millisecond
+
+    monkeypatch.setattr(Lane, "_suspect", count)
+    run(main())
+    assert looked < 5000
 
 
 @pytest.mark.parametrize("after", [13.05, 13.5, 14.1, 14.11])
