@@ -123,9 +123,8 @@ async def _items(client: Client, batch: LoadedBatch) -> AsyncGenerator[Item]:
         async for loaded in batch:
             received += 1
             yield _Loaded(loaded)
-    except LimitExceededError as error:
-        if error.limit != "max_item_size":
-            raise
+    except LimitExceededError:
+        pass  # another limit is met again
     else:
         return
     rest = batch.request.with_entries(batch.request.entries[received:])

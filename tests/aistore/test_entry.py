@@ -27,7 +27,7 @@ from ..support.wire import WireServer, chunked, head, json_error, reply
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from asyncbatch.batch import BatchAnswer
+    from asyncbatch.batch import EntryAnswer
 
 pytestmark = pytest.mark.anyio
 
@@ -40,7 +40,7 @@ def entry_request(name: str = "o", **options: Any) -> BatchRequest:  # noqa: ANN
     return request
 
 
-async def ask(client: Client, **options: Any) -> BatchAnswer:  # noqa: ANN401 - of an entry
+async def ask(client: Client, **options: Any) -> EntryAnswer:  # noqa: ANN401 - of an entry
     return await client._source.open_entry(entry_request(**options))
 
 
@@ -176,6 +176,12 @@ async def test_data_that_breaks_off_is_an_error(options: dict[str, Any], *, leng
             await read_members(await ask(client, **options), members)
         assert caught.value.retryable
         assert not members
+
+
+async def test_a_range_of_a_file_is_cut_out_as_it_comes() -> None:
+    async with WireServer(reply(200, DATA)) as server, nothing_left_open(), Client(server.url) as client:
+        answer = await ask(client, archpath="f", start=7, length=9)
+        assert b"".join([bytes(chunk) async for chunk in answer.chunks]) == DATA[7:16]
 
 
 async def test_an_answer_that_nobody_reads_is_closed() -> None:

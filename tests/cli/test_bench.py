@@ -210,6 +210,7 @@ def test_what_does_not_fit_is_said(run: Run, endpoint: str) -> None:
         (["URL", "--format", ".rar"], 2, "no known archive format"),
         (["URL", "--bucket", "b", "--sizes", "1KiB"], 2, "exclude each other"),
         (["URL", "--bucket", "s3://b"], 2, "a bucket is like ais://bucket"),
+        (["URL", "--bucket", "http://b"], 2, "is an endpoint"),
         (["URL", "--bucket", "none"], 3, "bucket 'none' is empty"),
         (["URL", "--bucket", "nowhere"], 3, "HTTP 404"),
         (["http://127.0.0.1:1"], 3, "cannot connect"),

@@ -245,6 +245,23 @@ def test_on_a_terminal_of_this_process(
     assert "fetching" in run("get", "b", "a.txt", "--endpoint", endpoint, "--output", tmp_path).err
 
 
+def test_a_bar_tells_now_and_then_how_it_goes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    asked = iter(("well", "not asked"))
+    output = Output(as_json=False)
+    with output.progress("counting", 3, status=lambda: next(asked)) as advance:
+        monkeypatch.setattr("asyncbatch.cli._output._TELL_EVERY", -1)
+        advance(1)
+        monkeypatch.setattr("asyncbatch.cli._output._TELL_EVERY", 1e9)
+        advance(1)
+    with output.progress("without a word", 3) as advance:
+        advance(1)
+    assert next(asked) == "not asked"
+    assert "counting" in capsys.readouterr().err
+
+
 # -- list ---------------------------------------------------------------------------------------------------
 
 

@@ -149,6 +149,9 @@ def test_the_archive_is_saved_as_it_comes(run: Run, endpoint: str, tmp_path: Pat
     assert found["a.txt"] == OBJECTS["a.txt"]
     assert json.loads(found["__bundle_errors.json"])["skipped"][0]["key"] == "gone"
 
+    result = run("bundle", "b", "a.txt", "gone", "--endpoint", endpoint, "--archive", path)
+    assert result.status == 1
+    assert "missing: 1 of the keys" in result.err
     result = run("bundle", "b", "a.txt", "--json", "--endpoint", endpoint, "--archive", path)
     assert json.loads(result.out) == {"objects": 1, "bytes": 13, "skipped": 0}
 
@@ -181,8 +184,9 @@ def test_what_is_no_bundle(run: Run, arguments: list[str], match: str) -> None:
     assert match in result.err
 
 
-def test_a_bundle_has_no_files_in_shards(tmp_path: Path, endpoint: str) -> None:
-    result = call("bundle", "b", "-", "--endpoint", endpoint, stdin=b"shard.tar\tin/side.txt", cwd=tmp_path)
+def test_a_bundle_has_no_files_in_shards(run: Run, tmp_path: Path, endpoint: str) -> None:
+    (tmp_path / "keys").write_text("shard.tar\tin/side.txt")
+    result = run("bundle", "b", "--from", tmp_path / "keys", "--endpoint", endpoint)
     assert result.status == 2
     assert "asyncbatch get has files in them" in result.err
 

@@ -118,6 +118,16 @@ async def test_our_client(gateway: str, upstream: Upstream, *, streaming: bool) 
     ]
 
 
+async def test_a_range_that_is_not_there(gateway: str, upstream: Upstream) -> None:
+    upstream.objects = {"/b/o": b"data"}
+    async with Client(gateway) as client:
+        request = BatchRequest(continue_on_err=True)
+        request.add_object_request(obj=client.bucket("b").object("o"), start=2, length=3)
+        request.add_object_request(obj=client.bucket("b").object("o"))
+        (item, nothing), (_, data) = await client.get_batch(request).read_all()
+    assert (bool(item.error), item.missing, nothing, data) == (True, False, b"", b"data")
+
+
 @pytest.mark.parametrize("streaming", [True, False])
 async def test_requests_upstream(gateway: str, upstream: Upstream, *, streaming: bool) -> None:
     """One for each object; where the sizes are told first, another that brings nothing else."""

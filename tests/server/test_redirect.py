@@ -110,6 +110,11 @@ async def test_paths_that_lead_nowhere(http: httpx.AsyncClient, path: str) -> No
     assert answer.json()["message"] == f"invalid URL path {path!r}"
 
 
+async def test_a_path_of_nobody(http: httpx.AsyncClient) -> None:
+    answer = await http.get(f"{str(http.base_url).rstrip('/')}//")
+    assert (answer.status_code, answer.json()["message"]) == (404, "invalid URL path '//'")
+
+
 async def test_a_client_that_cannot_be_named(root: Path) -> None:
     """On a Unix socket, for one, the peer has no address."""
     app = create_app(root)
