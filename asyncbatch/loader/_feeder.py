@@ -136,7 +136,8 @@ class Feeder:
             line.add(delivery)
             return
         entries = delivery.entries
-        plan = self._planner.plan(len(entries), self._sizes.of_entries(entries))
+        size = self._sizes.of_entries(entries)
+        plan = self._planner.plan(len(entries), size, beside=line.scheduler.running)
         if plan.joins:
             await line.scheduler.opening(line)  # the iterator may have taken its time
             sinks = [delivery.add(0, len(delivery.entries))]

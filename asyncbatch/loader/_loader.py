@@ -326,8 +326,11 @@ class BatchLoader:
 
     def explain(self, request: BatchRequest) -> Plan:
         """Return how a request would be carried out, and why, as far as is known now. Nothing is sent."""
-        sizes = Sizes(self._item_size) if self._scheduler is None else self._scheduler.sizes
-        return self._planner.plan(max(len(request), 1), sizes.of_entries(request.entries))
+        if self._scheduler is None:
+            sizes, beside = Sizes(self._item_size), 0
+        else:
+            sizes, beside = self._scheduler.sizes, self._scheduler.running
+        return self._planner.plan(max(len(request), 1), sizes.of_entries(request.entries), beside=beside)
 
     async def _report_again(self) -> None:
         while True:

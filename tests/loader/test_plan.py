@@ -57,6 +57,12 @@ def test_a_plan(
     assert not plan.joins
 
 
+@pytest.mark.parametrize(("beside", "way"), [(0, "gets"), (3, "gets"), (4, "batch"), (7, "batch")])
+def test_batches_at_once_are_worth_more_than_one(beside: int, way: str) -> None:
+    plan = Planner().plan(100, MIB, beside=beside)
+    assert [part.way for part in plan.parts] == [way]
+
+
 def test_small_requests_of_a_kind_are_joined() -> None:
     planner = Planner(join_below=10)
     assert planner.plan(9, None).joins
