@@ -142,8 +142,8 @@ class Planner:
                 reason=f"{count} entries, {told}: {parts} batches, several at once",
             )
         joins = count < self.join_below and count * (size or 0) <= _MAX_JOINED
-        beside = ", with the requests beside it if there are any" if joins else ""
-        return Plan((Part(0, count, "batch"),), joins, f"{count} entries, {told}: one batch{beside}")
+        joined = ", with the requests beside it if there are any" if joins else ""
+        return Plan((Part(0, count, "batch"),), joins, f"{count} entries, {told}: one batch{joined}")
 
     def may_join(self, request: BatchRequest, other: BatchRequest, *, count: int, size: float | None) -> bool:
         """Decide whether a request may be asked for together with one before it.
