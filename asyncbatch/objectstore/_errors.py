@@ -94,6 +94,8 @@ def explain(error: Exception, url: str, *, bucket: str, name: str | None = None)
             status=401, message=f"there are no credentials: {text[:_MAX_SHOWN]}", url=url, bucket=bucket
         )
     status, code, message = _read_status(error, text)
+    if status == 404 and not code:  # of no server: the words of a system, or of obstore
+        message = f"{url} does not exist"
     if status:
         about = {"status": status, "code": code, "message": message, "url": url}
         return _explain_answer(about, bucket, name)
