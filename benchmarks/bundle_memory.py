@@ -9,18 +9,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import subprocess
-import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from asyncbatch.tigris import Client, bundle_objects
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from .processes import serving
 
 _GIB: Final = 1 << 30
 _MIB: Final = 1 << 20
@@ -31,17 +27,6 @@ def _peak(process: int) -> int:
     """Return the most bytes of memory that a process has had."""
     status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
-
-
-@contextmanager
-def _serving(folder: str) -> Iterator[tuple[str, int]]:
-    command = [sys.executable, "-m", "asyncbatch", "serve", folder, "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - ourselves
-        try:
-            assert process.stdout is not None
-            yield process.stdout.readline().split()[-1], process.pid
-        finally:
-            process.terminate()
 
 
 async def _drain(url: str, keys: list[str], compression: str) -> int:
@@ -72,7 +57,7 @@ def main() -> None:
         for name, size in sizes.items():
             (bucket / name).touch()
             os.truncate(bucket / name, size)
-        with _serving(folder) as (url, server):
+        with serving(folder) as (url, server):
             warm = ["small"] * 200 + ["large"]
             asyncio.run(_drain(url, warm, arguments.compression))
             before = _peak(os.getpid()), _peak(server)

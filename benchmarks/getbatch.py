@@ -36,6 +36,7 @@ from asyncbatch.cli._measure import (
 )
 
 from .data import Items
+from .processes import serving
 from .runner import Contender, Delivered, Expected, Row, measure
 
 if TYPE_CHECKING:
@@ -97,17 +98,8 @@ def running_endpoint() -> Iterator[str]:
     if url := os.environ.get("AIS_ENDPOINT"):
         yield url
         return
-    with TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "asyncbatch", "serve", folder, "--port", "0"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - ourselves
-            try:
-                assert process.stdout is not None
-                line = process.stdout.readline()
-                if not line.startswith("listening on "):
-                    raise RuntimeError("the server did not start")
-                yield line.split()[-1]
-            finally:
-                process.terminate()
+    with TemporaryDirectory() as folder, serving(folder) as (url, _):
+        yield url
 
 
 @contextmanager

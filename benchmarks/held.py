@@ -9,10 +9,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
-import resource
 import ssl
 from contextlib import AsyncExitStack, ExitStack
-from pathlib import Path
 
 import httpx
 
@@ -20,14 +18,9 @@ from asyncbatch.transport import StreamingTransport
 
 from .http_sender import body, running_sender
 from .nginx import running_nginx
+from .processes import resident
 
 _SIZE = 64 << 20
-
-
-def _resident() -> int:
-    """Return the bytes of memory that this process has."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * resource.getpagesize()
 
 
 async def _stall(url: str, verify: ssl.SSLContext, *, seconds: int, responses: int) -> None:
@@ -38,12 +31,12 @@ async def _stall(url: str, verify: ssl.SSLContext, *, seconds: int, responses: i
         async with client.stream("GET", url) as response:
             await anext(response.aiter_raw())  # what is imported and allocated once
         gc.collect()
-        before = most = _resident()
+        before = most = resident()
         for _ in range(responses):
             await stack.enter_async_context(client.stream("GET", url))
         for _ in range(seconds):
             await asyncio.sleep(1)
-            most = max(most, _resident())
+            most = max(most, resident())
         each = (most - before) / responses / 1024
         print(f"{responses} responses, nobody reads for {seconds} s: at most {each:.0f} KiB each")
         if each > 1024:

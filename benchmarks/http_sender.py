@@ -6,13 +6,13 @@ A thread per connection makes one call to send a whole body, so that what is mea
 from __future__ import annotations
 
 import socket
-import subprocess
 import sys
 from contextlib import contextmanager, suppress
 from itertools import cycle
-from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Final
+
+from .processes import running_module
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -59,22 +59,8 @@ def _chunked(data: bytes, sizes: Sequence[int]) -> bytes:
 @contextmanager
 def running_sender(size: int) -> Iterator[str]:
     """Start a sender of bodies of `size` bytes; its URL, until the end of the ``with``."""
-    with subprocess.Popen(  # noqa: S603 - ourselves
-        [sys.executable, "-m", __name__, str(size)],
-        stdin=subprocess.PIPE,  # it runs until this is closed, also by our death
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[1],
-    ) as process:
-        try:
-            assert process.stdout is not None
-            port = process.stdout.readline().strip()
-            if not port:
-                raise RuntimeError("the sender did not start")
-            yield f"http://127.0.0.1:{port}/"
-        finally:
-            assert process.stdin is not None
-            process.stdin.close()
+    with running_module(__name__, size) as url:
+        yield f"{url}/"
 
 
 def _serve(connection: socket.socket, answers: dict[str, bytes]) -> None:

@@ -9,23 +9,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
-import resource
-from pathlib import Path
 from typing import Any
 
 from asyncbatch import BatchRequest
 from asyncbatch.aistore import Client
 
 from .data import Items
+from .processes import resident
 from .sender import BUCKET, running_sender
 
 _MIB = 1 << 20
-
-
-def _resident() -> int:
-    """Return the bytes of memory that this process has."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * resource.getpagesize()
 
 
 async def _read(url: str, names: list[str], arguments: argparse.Namespace) -> None:
@@ -40,14 +33,14 @@ async def _read(url: str, names: list[str], arguments: argparse.Namespace) -> No
             async for _ in loader.stream([request]):  # what is imported and allocated once
                 pass
         gc.collect()
-        before = most = _resident()
+        before = most = resident()
         count = 0
         async with client.batch_loader(**options, max_memory=f"{arguments.memory}MiB") as loader:
             async for _ in loader.stream(request for _ in range(arguments.batches)):
                 count += 1
                 if count % arguments.every == 0:
                     await asyncio.sleep(0.01)
-                    most = max(most, _resident())
+                    most = max(most, resident())
             statistics = loader.statistics()
     grown = (most - before) / _MIB
     print(f"{count} items of {arguments.size} bytes: grew by at most {grown:.1f} MiB; {statistics}")

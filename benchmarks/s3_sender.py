@@ -10,15 +10,14 @@ import argparse
 import asyncio
 import hashlib
 import re
-import subprocess
 import sys
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 import uvloop
 
 from .data import Items
+from .processes import running_module
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,23 +35,9 @@ _SIGNED: Final = b"AWS4-HMAC-SHA256"
 @contextmanager
 def running_s3_sender(items: Items) -> Iterator[str]:
     """Start a sender of `items`; its URL, until the end of the ``with``."""
-    arguments = ["--label", items.label, "--size", str(items.size), "--count", str(items.count)]
-    with subprocess.Popen(  # noqa: S603 - ourselves
-        [sys.executable, "-m", __name__, *arguments],
-        stdin=subprocess.PIPE,  # it runs until this is closed, also by our death
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[1],
-    ) as process:
-        try:
-            assert process.stdout is not None
-            port = process.stdout.readline().strip()
-            if not port:
-                raise RuntimeError("the sender did not start")
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            assert process.stdin is not None
-            process.stdin.close()
+    arguments = ["--label", items.label, "--size", items.size, "--count", items.count]
+    with running_module(__name__, *arguments) as url:
+        yield url
 
 
 class _Connection(asyncio.Protocol):

@@ -6,16 +6,15 @@ It does nothing but send, so that what is measured is who receives. `running_sen
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Final
 
 from .data import Items, header
+from .processes import running_module
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -41,24 +40,10 @@ def running_sender(items: Items, *, delay: float = 0) -> Iterator[str]:
         items: What every batch brings, whatever it asks for.
         delay: Seconds before the first byte.
     """
-    arguments = ["--label", items.label, "--size", str(items.size), "--count", str(items.count)]
-    arguments += ["--delay", str(delay)]
-    with subprocess.Popen(  # noqa: S603 - ourselves
-        [sys.executable, "-m", __name__, *arguments],
-        stdin=subprocess.PIPE,  # it runs until this is closed, also by our death
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[1],
-    ) as process:
-        try:
-            assert process.stdout is not None
-            port = process.stdout.readline().strip()
-            if not port:
-                raise RuntimeError("the sender did not start")
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            assert process.stdin is not None
-            process.stdin.close()
+    arguments = ["--label", items.label, "--size", items.size, "--count", items.count]
+    arguments += ["--delay", delay]
+    with running_module(__name__, *arguments) as url:
+        yield url
 
 
 def _writes(items: Items) -> Iterator[bytes]:

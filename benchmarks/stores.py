@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, contextmanager
 from datetime import UTC, datetime
@@ -31,6 +29,7 @@ from asyncbatch.cli._measure import for_each
 from asyncbatch.tigris.wire import Credentials, sign
 
 from .data import Items
+from .processes import serving
 from .runner import Contender, Delivered, Row, measure
 from .s3_sender import BUCKET, KEY, SECRET, running_s3_sender
 
@@ -157,7 +156,7 @@ def _aio_config() -> Any:  # noqa: ANN401 - aiobotocore's own class of that name
 def _gateway(run: Callable[..., Any], items: Items, rounds: int) -> Iterator[Row]:
     names = [name for name, _ in items]
     expected = items.expected()
-    with _stored(items) as folder, _serving(folder.as_uri()) as url:
+    with _stored(items) as folder, serving(folder.as_uri()) as (url, _):
         client = aistore.Client(url)
         t3 = tigris.Client(url, access_key_id=KEY, secret_access_key=SECRET)
 
@@ -217,20 +216,6 @@ def _stored(items: Items) -> Iterator[Path]:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
         yield folder
-
-
-@contextmanager
-def _serving(url: str) -> Iterator[str]:
-    command = [sys.executable, "-m", "asyncbatch", "serve", url, "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - ourselves
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            if not line.startswith("listening on "):
-                raise RuntimeError("the server did not start")
-            yield line.split()[-1]
-        finally:
-            process.terminate()
 
 
 async def _batch(client: Any, names: Sequence[str], check: Check) -> Delivered:  # noqa: ANN401 - any client
