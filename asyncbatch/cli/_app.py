@@ -34,6 +34,9 @@ Endpoint = Annotated[
 Bucket = Annotated[
     str, typer.Option(metavar="NAME", help="The bucket, where the URL names none, as file:///data.")
 ]
+Output = Annotated[
+    str, typer.Option(metavar="DIR", help="Write files into this folder; the current one by default.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line, and nothing else.")]
 
 
@@ -84,9 +87,7 @@ def get(
             "--from", metavar="FILE", help="Read names from a file, after those of the command line."
         ),
     ] = "",
-    output: Annotated[
-        str, typer.Option(metavar="DIR", help="Write files into this folder; the current one by default.")
-    ] = "",
+    output: Output = "",
     archive: Annotated[
         str,
         typer.Option(
@@ -153,9 +154,7 @@ def bundle(
             "--from", metavar="FILE", help="Read keys from a file, after those of the command line."
         ),
     ] = "",
-    output: Annotated[
-        str, typer.Option(metavar="DIR", help="Write files into this folder; the current one by default.")
-    ] = "",
+    output: Output = "",
     archive: Annotated[
         str, typer.Option(metavar="FILE", help="Save the archive as it comes; - for standard output.")
     ] = "",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
-from ._input import STDIN, read_names
+from ._input import STDIN, check_transfer, read_names
 from ._output import Output
 from ._places import open_bucket
 from ._run import Status, complain
@@ -43,7 +43,7 @@ async def bundle(options: BundleOptions) -> Status:
     """Fetch what is wanted; the status tells whether all of it was there."""
     from ..tigris import Client, bundle_objects  # noqa: PLC0415 - of this command alone
 
-    _check(options)
+    check_transfer(options, what="keys")
     scheme, mark, name = options.url.partition("://")
     if mark and scheme != "t3":
         raise UsageError(f"{options.url!r}: a bundle comes from Tigris; its buckets are like t3://bucket")
@@ -62,15 +62,6 @@ async def bundle(options: BundleOptions) -> Status:
             if options.archive:
                 return await _save(response, options.archive, output)
             return await _unpack(response, len(keys), options.output or ".", output)
-
-
-def _check(options: BundleOptions) -> None:
-    if not (options.names or options.names_from):
-        raise UsageError("no keys: pass some, or --from FILE, or - to read them from standard input")
-    if options.output and options.archive:
-        raise UsageError("--output and --archive exclude each other: files in a folder, or the archive")
-    if options.archive == STDIN and options.as_json:
-        raise UsageError("--json and --archive - both want standard output: name a file for the archive")
 
 
 async def _read_keys(options: BundleOptions) -> AsyncGenerator[str]:

@@ -10,12 +10,17 @@ from ..errors import UsageError
 if TYPE_CHECKING:
     from ..aistore import Bucket
 
-__all__ = ["is_endpoint", "open_bucket", "open_client"]
+__all__ = ["is_endpoint", "no_endpoint", "open_bucket", "open_client"]
 
 
 def is_endpoint(url: str) -> bool:
     """Whether a URL is that of a cluster."""
     return url.startswith(("http://", "https://"))
+
+
+def no_endpoint() -> UsageError:
+    """Make the error for a cluster that nobody has named."""
+    return UsageError("no endpoint: pass --endpoint, as http://localhost:8080, or set AIS_ENDPOINT")
 
 
 def open_client(endpoint: str) -> Client:
@@ -25,7 +30,7 @@ def open_client(endpoint: str) -> Client:
         UsageError: if there is no endpoint, or it is no URL.
     """
     if not endpoint:
-        raise UsageError("no endpoint: pass --endpoint, as http://localhost:8080, or set AIS_ENDPOINT")
+        raise no_endpoint()
     return Client(endpoint)
 
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ..batch import BatchRequest
-from ..errors import LimitExceededError, UsageError
+from ..errors import LimitExceededError
 from ..limits import Limits
-from ._input import STDIN, read_names
+from ._input import STDIN, check_transfer, read_names
 from ._output import Output
 from ._places import open_bucket, open_client
 from ._sinks import check_file_name, write_archive, write_files
@@ -67,7 +67,7 @@ class _Loaded:
 
 async def get(options: GetOptions) -> Status:
     """Fetch what is wanted; the status tells whether all of it was there."""
-    _check(options)
+    check_transfer(options, what="names")
     output = Output(as_json=options.as_json)
     tally = Tally(output)
     from_list = options.names_from or STDIN in options.names
@@ -86,15 +86,6 @@ async def get(options: GetOptions) -> Status:
                     await write_files(items, options.output or ".")
     output.note(tally.summary())
     return tally.status()
-
-
-def _check(options: GetOptions) -> None:
-    if not (options.names or options.names_from):
-        raise UsageError("no names: pass some, or --from FILE, or - to read them from standard input")
-    if options.output and options.archive:
-        raise UsageError("--output and --archive exclude each other: files in a folder, or one archive")
-    if options.archive == STDIN and options.as_json:
-        raise UsageError("--json and --archive - both want standard output: name a file for the archive")
 
 
 async def _fetch(

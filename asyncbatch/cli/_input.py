@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from ..errors import UsageError
 from ._daemon import in_daemon
@@ -13,7 +13,7 @@ from ._daemon import in_daemon
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
-__all__ = ["STDIN", "Wanted", "read_chunks", "read_names"]
+__all__ = ["STDIN", "Transfer", "Wanted", "check_transfer", "read_chunks", "read_names"]
 
 STDIN: Final = "-"
 _READ_SIZE: Final = 262_144
@@ -30,6 +30,43 @@ class Wanted(NamedTuple):
 
     name: str
     archpath: str | None = None
+
+
+class Transfer(Protocol):
+    """The options that commands which fetch have in common."""
+
+    @property
+    def names(self) -> list[str]: ...
+
+    @property
+    def names_from(self) -> str: ...
+
+    @property
+    def output(self) -> str: ...
+
+    @property
+    def archive(self) -> str: ...
+
+    @property
+    def as_json(self) -> bool: ...
+
+
+def check_transfer(options: Transfer, *, what: str) -> None:
+    """Check that there is something to fetch, and one place for it.
+
+    Args:
+        options: As they were typed.
+        what: What the names are called, such as ``"names"``.
+
+    Raises:
+        UsageError: if not.
+    """
+    if not (options.names or options.names_from):
+        raise UsageError(f"no {what}: pass some, or --from FILE, or - to read them from standard input")
+    if options.output and options.archive:
+        raise UsageError("--output and --archive exclude each other: files in a folder, or one archive")
+    if options.archive == STDIN and options.as_json:
+        raise UsageError("--json and --archive - both want standard output: name a file for the archive")
 
 
 async def read_chunks(path: str) -> AsyncGenerator[bytes]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from .._connect import connect
 from ..errors import UsageError
 from ..limits import DEFAULT_LIMITS
-from ._cluster import is_endpoint
+from ._cluster import is_endpoint, no_endpoint
 
 if TYPE_CHECKING:
     from .. import aistore, objectstore, tigris
@@ -37,7 +37,7 @@ def open_client(url: str, endpoint: str, *, limits: Limits = DEFAULT_LIMITS) -> 
     if is_endpoint(url):
         return connect(url, limits=limits)
     if scheme == "ais" and not (endpoint or os.environ.get("AIS_ENDPOINT")):
-        raise UsageError("no endpoint: pass --endpoint, as http://localhost:8080, or set AIS_ENDPOINT")
+        raise no_endpoint()
     if not endpoint:
         return connect(url, limits=limits)
     return connect(
