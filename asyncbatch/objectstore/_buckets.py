@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from anyio.to_thread import run_sync
 
 from ..errors import BucketNotFoundError, RemoteError, UsageError
+from ._calls import call, under_way
 from ._errors import translating
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ async def list_buckets(stores: Stores) -> list[str]:
     store: Any
     store, prefix = stores.folders()
     with translating(repr(stores), bucket=""):
-        result = await store.list_with_delimiter_async(prefix.rstrip("/") or None)
+        result = await call("list_with_delimiter_async", store, prefix.rstrip("/") or None)
     names = {path.rpartition("/")[2] for path in result["common_prefixes"]} | stores.made
     return sorted(names - {_OF_THE_SERVER})
 
@@ -67,7 +68,7 @@ async def next_page(listing: Any) -> Any:  # noqa: ANN401 - obstore's
 
 async def _next_page(listing: Any) -> Any:  # noqa: ANN401 - obstore's
     try:
-        return await anext(listing)
+        return await under_way(anext(listing))
     except StopAsyncIteration:
         return None
 
@@ -108,8 +109,9 @@ async def destroy_bucket(stores: Stores, bucket: str) -> None:
         return
     store: Any
     store, prefix = stores.locate(bucket)
-    async for page in store.list(prefix.rstrip("/"), chunk_size=_PER_PAGE):
-        await store.delete_async([found["path"] for found in page])
+    listing = store.list(prefix.rstrip("/"), chunk_size=_PER_PAGE)
+    while page := await next_page(listing):
+        await call("delete_async", store, [found["path"] for found in page])
     stores.made.discard(bucket)
 
 

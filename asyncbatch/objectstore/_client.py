@@ -20,6 +20,7 @@ from ..loader._sizes import parse_size
 from ..transport import DEFAULT_RETRY, Listing
 from ._bucket import Bucket
 from ._buckets import list_buckets
+from ._calls import left_by_threads
 from ._object import Settings
 from ._source import ObjectStoreSource
 from ._stores import Stores
@@ -96,7 +97,11 @@ class Client(AsyncCloseable):
         return self._stores.default_bucket
 
     async def aclose(self) -> None:
-        """Do nothing: connections are obstore's, which closes those that are idle. May be called again."""
+        """Wait until obstore's threads are done with calls that were cancelled. May be called again.
+
+        Connections are obstore's, which closes those that are idle.
+        """
+        await left_by_threads()
 
     def bucket(self, name: str | None = None) -> Bucket:
         """Return a bucket, which need not exist.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from ..errors import AsyncBatchError, RemoteError, TransportError
 from ._buckets import has_bucket
+from ._calls import call, under_way
 from ._errors import cause_of, explain, is_of_obstore, no_such_range
 from ._files import open_file
 
@@ -63,9 +64,9 @@ class Download:
             raise StopAsyncIteration
         try:
             if self._chunks is None:
-                chunk = bytes(await self._result.bytes_async())
+                chunk = bytes(await under_way(self._result.bytes_async()))
             else:
-                chunk = await anext(self._chunks)
+                chunk = await under_way(anext(self._chunks))
         except StopAsyncIteration:
             chunk = b""
         except Exception as error:
@@ -135,7 +136,7 @@ async def open_data(
         options["range"] = {"offset": start}
     if version is not None:
         options["if_match"] = version
-    result = await ask(store.get_async(path, options=options or None), stores, bucket, name)
+    result = await ask(call("get_async", store, path, options=options or None), stores, bucket, name)
     return _checked(Download(result, url=url, bucket=bucket, name=name), start, length, clip=clip)
 
 
@@ -146,14 +147,14 @@ def _checked(data: Download, start: int, length: int | None, *, clip: bool) -> D
     return data
 
 
-async def ask(call: Awaitable[_T], stores: Stores, bucket: str, name: str | None = None) -> _T:
+async def ask(called: Awaitable[_T], stores: Stores, bucket: str, name: str | None = None) -> _T:
     """Await what obstore does about an object or a bucket, and return what it returns.
 
     Raises:
         RemoteError, TransportError, UsageError: for what obstore raises.
     """
     try:
-        return await call
+        return await called
     except Exception as error:
         if not is_of_obstore(error):
             raise

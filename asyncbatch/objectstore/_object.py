@@ -11,6 +11,7 @@ from ..batch import Entry, EntryAnswer, ObjectReader, check_data, check_range
 from ..errors import BucketNotFoundError, LimitExceededError, ObjectNotFoundError
 from ..transport import retried
 from ._buckets import has_bucket
+from ._calls import call
 from ._data import ask, open_data, translated
 from ._errors import cause_of
 from ._upload import UploadError, upload
@@ -186,7 +187,7 @@ class Object:
         """
         store: Any
         store, path = self._settings.stores.locate(self.bucket.name, self.name)
-        meta = await self._retried(lambda: self._ask(store.head_async(path)))
+        meta = await self._retried(lambda: self._ask(call("head_async", store, path)))
         return info_of(self.name, meta)
 
     async def delete(self, *, missing_ok: bool = False) -> None:
@@ -204,13 +205,13 @@ class Object:
         store: Any
         store, path = self._settings.stores.locate(self.bucket.name, self.name)
         with suppress(ObjectNotFoundError):  # or somebody else was faster
-            await self._retried(lambda: self._ask(store.delete_async(path)))
+            await self._retried(lambda: self._ask(call("delete_async", store, path)))
 
     async def _retried(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
         return await retried(attempt, self._settings.retry, what=self)
 
-    async def _ask(self, call: Awaitable[_T]) -> _T:
-        return await ask(call, self._settings.stores, self.bucket.name, self.name)
+    async def _ask(self, called: Awaitable[_T]) -> _T:
+        return await ask(called, self._settings.stores, self.bucket.name, self.name)
 
 
 class ObjectBody(ObjectReader[ObjectInfo]):

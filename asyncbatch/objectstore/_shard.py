@@ -15,6 +15,7 @@ from ..archive._sources import close_source
 from ..batch import EntryAnswer
 from ..errors import FormatError, LimitExceededError, ObjectNotFoundError, RemoteError, TransportError
 from ..shards import Shards
+from ._calls import call
 from ._data import ask, open_data
 from ._errors import no_such_range
 
@@ -248,7 +249,7 @@ async def _learn_version(stores: Stores, bucket: str, name: str) -> _Shard:
     """
     store: Any
     store, path = stores.locate(bucket, name)
-    meta = await ask(store.head_async(path), stores, bucket, name)
+    meta = await ask(call("head_async", store, path), stores, bucket, name)
     url = f"{stores.provider}://{bucket}/{name}"
     etag = meta["e_tag"]
     if etag and etag.startswith("W/"):  # which meets no condition (RFC 9110, section 13.1.1)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from ..archive._sources import close_source, iterate_source
 from ..errors import LimitExceededError
+from ._calls import call
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -68,7 +69,9 @@ async def upload(store: Any, path: str, data: ObjectData, *, whole: int | None =
 async def _put(store: Any, path: str, data: Any, *, parts: bool) -> None:  # noqa: ANN401
     size = max(_PART, len(data) // _LARGEST + 1)
     try:
-        await store.put_async(
+        await call(
+            "put_async",
+            store,
             path,
             data,
             use_multipart=None if parts else False,
@@ -87,7 +90,7 @@ async def _put_parts(store: Any, path: str, first: bytes, chunks: AsyncIterator[
     """
     parts = _Parts()
     put = asyncio.ensure_future(
-        store.put_async(path, parts, use_multipart=True, chunk_size=_PART, max_concurrency=_PARTS)
+        call("put_async", store, path, parts, use_multipart=True, chunk_size=_PART, max_concurrency=_PARTS)
     )
     put.add_done_callback(parts.stop)
     try:
