@@ -35,10 +35,6 @@ _SMALL: Final = 1 << 20
 class PassingSource(Protocol):
     """A source of chunks that also has views of them."""
 
-    def expect(self, size: int, /) -> None:
-        """Hear that at least `size` bytes more will come, if they are sound."""
-        ...
-
     async def pass_on(self, keep: Callable[[memoryview], object], maximum: int, /) -> int:
         """Hand the next chunk to `keep`, as views that are valid until it returns; return how many bytes.
 
@@ -167,9 +163,6 @@ class EventStream:
         try:
             fed = not self._decoder.decompresses
             if fed:
-                if self._passing is not None:
-                    source, decoder = self._passing
-                    source.expect(decoder.passable)
                 chunk = await self._chunks.__anext__()
                 self._decoder.feed(own(chunk))
             if self._decoder.decompresses:  # a first chunk may have told it

@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection"]
 
-_READ_SIZE: Final = 262_144  # bytes
-# Behind a read that was as large as it could be, they are so large: from a fast server, that takes a quarter
-# less time (benchmark `e2e`); still larger ones take as long, and more memory.
-_LARGE_READ_SIZE: Final = 524_288
+# Reads are small, so that what is on its way stays in the caches of both sides. But where the reader is the
+# slower one, each of them wakes the server for little: behind so many in a row that were as large as they
+# could be, they are large, until there is less than a small one (benchmarks `http` and `e2e`).
+_READ_SIZE: Final = 98_304  # bytes
+_LARGE_READ_SIZE: Final = 917_504
+_FULL_READS: Final = 16
 # A read behind the beginning of a chunk's line is no reason to pause: the next turn is the consumer's.
 _SLACK: Final = 8192
 # If it does not take its turn, the next read has this much space, less the slack.
@@ -35,14 +37,22 @@ _SPARE: Final = 65_536
 # What TLS may hold undecrypted, one read aside, before it stops reading. The default of the loops is 512 KiB,
 # which would make more than 1 MiB with our buffer and its own.
 _TLS_HIGH_WATER: Final = 16_384
-# Of a body of which so much is certain to come, the kernel is to report no less (SO_RCVLOWAT). A fast server
-# else wakes us for every 64 KiB, which costs both sides more than the data does (benchmark `http length`).
-# Only Linux reports at once what is there when this is lowered.
-_LOW_WATER: Final = _LARGE_READ_SIZE if sys.platform == "linux" else 0
+
+# A body of known length mostly is a file, which a server sends while it waits for us to make room. When so
+# much of it is certain to come, the kernel is to report no less (SO_RCVLOWAT): being woken for every 64 KiB
+# costs both sides more than the data does (benchmark `http nginx`). Only Linux reports at once what is
+# there when this is lowered.
+_LOW_WATER: Final = 524_288 if sys.platform == "linux" else 0
 # Seconds after which what there is will do, of which uvloop may take off a thousandth, and bytes from then on
 # that are read as they come: whoever is slower than that, or pauses, is not waited for.
 _PATIENCE: Final = 0.002
 _EAGER: Final = 4 << 20
+
+# Bytes of a block that is taken and given back once: it has glibc keep as much at hand (mallopt(3),
+# "dynamic mmap threshold"). If nothing larger than our chunks comes and goes, it may give each of them back
+# to the system at once and take it again, which costs three times what reading it does.
+_KEPT_AT_HAND: Final = 4 << 20
+bytes(_KEPT_AT_HAND)  # touches none of them
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -77,6 +87,7 @@ class Connection(asyncio.BufferedProtocol):
         self._made = False
         self._is_tls = False
         self._read_size = _READ_SIZE
+        self._full_reads = 0  # in a row
         self._low_water = 1
         self._can_wait_for_more = False
         self._eager = 0  # bytes
@@ -114,9 +125,14 @@ class Connection(asyncio.BufferedProtocol):
         self._held += nbytes
         self._eager -= nbytes
         self.answered = True
-        # With TLS the time goes into decrypting, and what decrypts has buffers as well.
-        if nbytes == _READ_SIZE == self._read_size and not self._is_tls:
-            self._resize(_LARGE_READ_SIZE)
+        if nbytes == self._read_size:
+            self._full_reads += 1
+            # With TLS the time goes into decrypting, and what decrypts has buffers as well.
+            if self._full_reads == _FULL_READS and not self._is_tls:
+                self._grow()
+        elif self._held < _READ_SIZE:
+            self._full_reads = 0
+            self._read_size = _READ_SIZE
         if self._held > self._read_size + _SLACK and self._reading:
             self._reading = False
             self._transport.pause_reading()
@@ -125,10 +141,13 @@ class Connection(asyncio.BufferedProtocol):
         else:
             self._wake()
 
-    def _resize(self, read_size: int) -> None:
-        """Take another buffer, for reads of another size."""
+    def _grow(self) -> None:
+        self._read_size = _LARGE_READ_SIZE
+        if len(self._buffer) < _LARGE_READ_SIZE:
+            self._replace_buffer(_LARGE_READ_SIZE)
+
+    def _replace_buffer(self, read_size: int) -> None:
         held = self._view[: self._held]
-        self._read_size = read_size
         self._buffer = bytearray(read_size + _SPARE)
         self._view = memoryview(self._buffer)
         self._view[: self._held] = held
@@ -178,8 +197,10 @@ class Connection(asyncio.BufferedProtocol):
         if self.ended or self._held or self._resuming or not self.writable:
             return False
         self._set_low_water(1)
-        if self._read_size > _READ_SIZE:
-            self._resize(_READ_SIZE)  # many connections may rest
+        self._full_reads = 0
+        self._read_size = _READ_SIZE
+        if len(self._buffer) > _LARGE_READ_SIZE:
+            self._replace_buffer(_READ_SIZE)  # many connections may rest
         self._idle = True
         self.rested = self.loop.time()
         if self._timer is not None:
@@ -286,9 +307,13 @@ class Connection(asyncio.BufferedProtocol):
             self._deadline = self.loop.time() + seconds
             if self._timer is None or self._timer.when() > self._deadline:
                 self._set_timer(self._deadline)
-        much = self._can_wait_for_more and self._eager <= 0 and expected >= _LOW_WATER
-        self._set_low_water(_LOW_WATER if much else 1)
-        patience = self.loop.call_later(_PATIENCE, self._lose_patience) if much else None
+        patience = None
+        if self._can_wait_for_more and self._eager <= 0 and expected >= _LOW_WATER:
+            self._grow()
+            self._set_low_water(_LOW_WATER)
+            patience = self.loop.call_later(_PATIENCE, self._lose_patience)
+        else:
+            self._set_low_water(1)
         self._waiter = self.loop.create_future()
         try:
             await self._waiter

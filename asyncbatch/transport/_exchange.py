@@ -171,7 +171,6 @@ class ResponseStream(httpx.AsyncByteStream):
         self._trace = trace
         self._release: Callable[[bool], object] | None = release
         self._started = False
-        self._expected = 0  # bytes that come for certain, as far as the consumer knows
         if self._body.done:
             self._let_go(reusable=self._persistent)
 
@@ -191,7 +190,6 @@ class ResponseStream(httpx.AsyncByteStream):
         called, and 0 returned, if more than `maximum` bytes may have been received, and at the end: the next
         chunk, or its absence, then tells.
         """
-        self._expected = maximum
 
         def take(body: BodyDecoder) -> int | None:
             return self._connection.pass_body(body, keep, maximum)
@@ -221,10 +219,6 @@ class ResponseStream(httpx.AsyncByteStream):
             self._let_go(reusable=self._persistent)
         return taken
 
-    def expect(self, size: int) -> None:
-        """Tell that at least `size` bytes more will come: the next chunk may be waited for to be large."""
-        self._expected = size
-
     def take_ready(self) -> bytes | None:
         """Return what has arrived, without waiting; None if nothing has, and where there is an error."""
         if self._release is None or self._trace is not None or self._connection.waiting:
@@ -247,9 +241,7 @@ class ResponseStream(httpx.AsyncByteStream):
                     raise _network_error(httpx.ReadError, connection.error)
                 body.feed_eof()
             else:
-                expected = max(self._expected, body.expected)
-                await connection.wait(self._seconds, httpx.ReadTimeout, expected=expected)
-        self._expected = 0
+                await connection.wait(self._seconds, httpx.ReadTimeout, expected=body.expected)
         return taken
 
     async def _read_and_tell(

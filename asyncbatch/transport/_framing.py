@@ -38,16 +38,13 @@ class BodyDecoder(Protocol):
 
     Attributes:
         done: Whether the end was met.
+        expected: Bytes that are still to come if the body is sound; 0 where its head does not tell.
         trailers: Name, in lower case, and value of the fields behind the body; complete when `done`.
     """
 
     done: bool
+    expected: int
     trailers: list[tuple[bytes, bytes]]
-
-    @property
-    def expected(self) -> int:
-        """Bytes that are still to come for certain, of a body that is sound."""
-        ...
 
     def decode(self, buffer: bytearray, start: int, end: int) -> tuple[list[memoryview], int]:
         """Return the payload in ``buffer[start:end]``, and where what was not consumed begins.
@@ -74,24 +71,19 @@ class LengthDecoder:
     def __init__(self, length: int) -> None:
         self.done = length == 0
         self.trailers: list[tuple[bytes, bytes]] = []
-        self._left = length
-
-    @property
-    def expected(self) -> int:
-        """See `BodyDecoder`."""
-        return self._left
+        self.expected = length
 
     def decode(self, buffer: bytearray, start: int, end: int) -> tuple[list[memoryview], int]:
         """See `BodyDecoder`."""
-        stop = min(end, start + self._left)
-        self._left -= stop - start
-        self.done = self._left == 0
+        stop = min(end, start + self.expected)
+        self.expected -= stop - start
+        self.done = self.expected == 0
         return [memoryview(buffer)[start:stop]], stop
 
     def feed_eof(self) -> None:
         """See `BodyDecoder`."""
         raise httpx.RemoteProtocolError(
-            f"the server closed the connection {self._left} bytes before the end of the body"
+            f"the server closed the connection {self.expected} bytes before the end of the body"
         )
 
 
@@ -122,6 +114,8 @@ class ChunkedDecoder:
     2,048 bytes (benchmark `http`).
     """
 
+    expected = 0  # a chunk's size is a poor guess at how much is on its way
+
     def __init__(self) -> None:
         self.done = False
         self.trailers: list[tuple[bytes, bytes]] = []
@@ -132,11 +126,6 @@ class ChunkedDecoder:
         self._guesses = [_NO_GUESS]
         self._numbers: dict[tuple[int, int], int] = {}  # of guesses, by the sizes of two chunks in a row
         self._guess = 0  # the number for the chunk that has begun
-
-    @property
-    def expected(self) -> int:
-        """See `BodyDecoder`."""
-        return self._left
 
     def decode(self, buffer: bytearray, start: int, end: int) -> tuple[list[memoryview], int]:
         """See `BodyDecoder`."""

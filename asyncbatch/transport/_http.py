@@ -132,11 +132,6 @@ class Body:
         """Return a chunk that is there already; None if there is none, and where there is an error."""
         return None if self._own is None else self._own.take_ready()
 
-    def expect(self, size: int) -> None:
-        """Tell that at least `size` bytes more will come, if the body is sound."""
-        if self._own is not None:
-            self._own.expect(size)
-
     async def pass_on(self, keep: Callable[[memoryview], object], maximum: int) -> int:
         """Hand the next chunk to `keep`, as views that are valid until it returns; return how many bytes.
 

@@ -47,7 +47,6 @@ class Source:
     def __init__(self, chunks: Iterable[Any]) -> None:
         self._chunks = list(chunks)
         self.passed = 0  # bytes
-        self.expected: list[int] = []
         self.has_passed = asyncio.Event()
         self.closed = 0
 
@@ -59,9 +58,6 @@ class Source:
             raise StopAsyncIteration
         chunk: bytes = await self._take()
         return chunk
-
-    def expect(self, size: int) -> None:
-        self.expected.append(size)
 
     async def pass_on(self, keep: Callable[[memoryview], object], maximum: int) -> int:
         if not self._chunks or (isinstance(self._chunks[0], bytes) and len(self._chunks[0]) > maximum):
@@ -113,15 +109,6 @@ async def test_a_member_that_was_passed_on_may_be_left_or_read_by_chunks() -> No
         assert b"".join([chunk async for chunk in await anext(archive)]) == BIG
         assert (await anext(archive)).name == "also-big"
         assert await (await anext(archive)).read() == b"last"
-
-
-async def test_the_source_hears_what_is_to_come() -> None:
-    source = Source(chop(TAR, 4096))
-    async with open_source(source) as archive:
-        await anext(archive)
-        chunks = aiter(await anext(archive))
-        begun = sum([len(await anext(chunks)) for _ in range(2)])
-        assert source.expected == [0, SIZE - begun + 4096 - 1]
 
 
 async def test_a_format_that_is_told_by_the_first_bytes_is_decoded_as_ever() -> None:
