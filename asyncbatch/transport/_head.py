@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Messages", "ResponseHead"]
 
-_MAX_HEAD: Final = 131_072  # bytes
+_MAX_HEAD: Final = 102_400  # bytes, as httpx's own transport has it. A connection holds that much unread.
 _MAX_INFORMATIONAL: Final = 100  # responses before the one that counts
 # h11 takes an LF alone for the end of a line. Found by this so that it is refused, and not waited behind.
 _END: Final = re.compile(rb"\n\r?\n")
@@ -103,18 +103,19 @@ class Messages:
         there = bytes(buffer[start : min(end, start + len(_START))])
         if not _START.startswith(there):
             raise httpx.RemoteProtocolError(f"no response of HTTP/1, but {there!r}")
-        while match := _END.search(buffer, start, end):
-            head, start = bytes(buffer[start : match.end()]), match.end()
-            found = self._parse(head)
+        while True:
+            match = _END.search(buffer, start, end)
+            stop = match.end() if match else end
+            if stop - start > _MAX_HEAD:
+                raise httpx.RemoteProtocolError(f"the head of the response exceeds {_MAX_HEAD} bytes")
+            if not match:
+                return None, start
+            found = self._parse(bytes(buffer[start:stop]))
+            start = stop
             if isinstance(found, h11.Response):
                 return self._frame_response(found), start
-        if end - start > _MAX_HEAD:
-            raise httpx.RemoteProtocolError(f"the head of the response exceeds {_MAX_HEAD} bytes")
-        return None, start
 
     def _parse(self, head: bytes) -> h11.Event:
-        if len(head) > _MAX_HEAD:
-            raise httpx.RemoteProtocolError(f"the head of the response exceeds {_MAX_HEAD} bytes")
         if _BARE_LF.search(head):
             raise httpx.RemoteProtocolError("a line of the response's head ends with LF alone")
         if _FOLDED.search(head):

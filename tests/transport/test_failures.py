@@ -60,8 +60,9 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
         (b"HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", "of HTTP/1.0 has a Transfer-Encoding"),
         (b"HTTP/1.1 101 Switching\r\nupgrade: x\r\n\r\n", "without a pending proposal"),
         (b"HTTP/1.1 102 Processing\r\n\r\n" * 200, "more than 100 informational"),
-        (b"HTTP/1.1 200 OK\r\na: " + b"x" * 200_000, "head of the response exceeds 131072 bytes"),
-        (b"HTTP/1.1 200 OK\r\na: " + b"x" * 200_000 + b"\r\n\r\n", "head of the response exceeds 131072"),
+        (b"HTTP/1.1 200 OK\r\na: " + b"x" * 200_000, "head of the response exceeds 102400 bytes"),
+        (b"HTTP/1.1 200 OK\r\na: " + b"x" * 103_000 + b"\r\n\r\n", "head of the response exceeds 102400"),
+        (b"HTTP/1.1 200 OK\r\na: " + b"x" * 200_000 + b"\r\n\r\n", "head of the response exceeds 102400"),
         (head(200, Content_Length="5") + b"four", "closed the connection 1 bytes before the end"),
         (head(200, Transfer_Encoding="chunked") + b"4\r\nfour\r\n", "before the last chunk's end"),
         (head(200, Transfer_Encoding="chunked") + b"4\r\nfour!\r\n", "no CRLF behind"),
@@ -76,6 +77,15 @@ async def test_what_breaks_the_protocol_is_named(
             await client.get(server.url)
         assert caught.value.request.url == server.url
         await until(lambda: server.open == 0)
+
+
+@pytest.mark.parametrize("size", [90_000, 98_304, 102_000])
+async def test_a_large_head_is_read(client: httpx.AsyncClient, size: int) -> None:
+    text = "x" * size
+    async with RawServer(answering(head(200, Content_Length="5", a=text) + b"hello")) as server:
+        for _ in range(2):
+            response = await client.get(server.url)
+            assert (response.headers["a"], response.content) == (text, b"hello")
 
 
 async def test_protocols_are_not_switched(client: httpx.AsyncClient) -> None:
