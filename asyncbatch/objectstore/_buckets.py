@@ -110,7 +110,7 @@ async def destroy_bucket(stores: Stores, bucket: str) -> None:
     store: Any
     store, prefix = stores.locate(bucket)
     listing = store.list(prefix.rstrip("/"), chunk_size=_PER_PAGE)
-    while page := await next_page(listing):
+    while (page := await next_page(listing)) is not None:
         await call("delete_async", store, [found["path"] for found in page])
     stores.made.discard(bucket)
 

@@ -11,7 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import gc
+import os
 import time
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from weakref import WeakSet
 
@@ -27,6 +30,7 @@ _PATIENCE: Final = 1.0
 _STEP: Final = 0.001
 
 _futures: Final[WeakSet[asyncio.Future[object]]] = WeakSet()
+_lock: Final = Lock()  # there may be loops in several threads
 
 
 async def call(name: str, store: Any, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - obstore's
@@ -39,13 +43,15 @@ async def call(name: str, store: Any, *arguments: Any, **options: Any) -> Any:  
 def under_way(called: _Call) -> _Call:
     """Return what was called; if it is a future of obstore, its end is waited for."""
     if isinstance(called, asyncio.Future):
-        _futures.add(called)
+        with _lock:
+            _futures.add(called)
     return called
 
 
 async def left_by_threads() -> None:
     """Wait until the threads have done their part of all calls that are over."""
-    over = WeakSet(future for future in _futures if future.done())
+    with _lock:
+        over = WeakSet(future for future in _futures if future.done())
     end = time.monotonic() + _PATIENCE
     while over and time.monotonic() < end:
         await asyncio.sleep(_STEP)
@@ -54,6 +60,8 @@ async def left_by_threads() -> None:
 
 @atexit.register
 def _wait_for_threads() -> None:
+    if _futures:
+        gc.collect()  # those that only what is left of an error holds
     end = time.monotonic() + _PATIENCE
     while _futures and time.monotonic() < end:
         time.sleep(_STEP)  # meanwhile they can enter
@@ -65,3 +73,14 @@ def _drop() -> None:
     from obstore.store import MemoryStore  # noqa: PLC0415 - an extra
 
     MemoryStore()
+
+
+def _forget() -> None:
+    """Forget the calls of the process that was forked: their threads are not here."""
+    _futures.clear()
+    if _lock.locked():  # by a thread that is not here either
+        _lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

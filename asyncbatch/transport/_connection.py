@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["Connection"]
 
 # Reads are small, so that what is on its way stays in the caches of both sides. But where the reader is the
-# slower one, each of them wakes the server for little: behind so many in a row that were as large as they
-# could be, they are large, until there is less than a small one (benchmarks `http` and `e2e`).
+# slower one, each of them wakes the server for little: behind some reads that were as large as they could be,
+# they are large, until there is less than a small one (benchmarks `http` and `e2e`). With the slack, a small
+# one must have room for the largest head, which is not consumed before it is whole.
 _READ_SIZE: Final = 98_304  # bytes
 _LARGE_READ_SIZE: Final = 917_504
 _FULL_READS: Final = 16
@@ -34,14 +35,14 @@ _FULL_READS: Final = 16
 _SLACK: Final = 8192
 # If it does not take its turn, the next read has this much space, less the slack.
 _SPARE: Final = 65_536
-# What TLS may hold undecrypted, one read aside, before it stops reading. The default of the loops is 512 KiB,
-# which would make more than 1 MiB with our buffer and its own.
+# What TLS may hold undecrypted, one read aside, before it stops reading. The default of the loops, 512 KiB,
+# would make it most of the 1 MiB that a response may hold.
 _TLS_HIGH_WATER: Final = 16_384
 
 # A body of known length mostly is a file, which a server sends while it waits for us to make room. When so
-# much of it is certain to come, the kernel is to report no less (SO_RCVLOWAT): being woken for every 64 KiB
-# costs both sides more than the data does (benchmark `http nginx`). Only Linux reports at once what is
-# there when this is lowered.
+# much of it is certain to come, reads are large, and the kernel is to report no less (SO_RCVLOWAT): being
+# woken for every 64 KiB costs both sides more than the data does (benchmark `http nginx`). Only Linux
+# reports at once what is there when this is lowered.
 _LOW_WATER: Final = 524_288 if sys.platform == "linux" else 0
 # Seconds after which what there is will do, of which uvloop may take off a thousandth, and bytes from then on
 # that are read as they come: whoever is slower than that, or pauses, is not waited for.

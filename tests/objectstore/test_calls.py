@@ -118,3 +118,24 @@ async def test_closing_one_client_does_not_wait_for_calls_of_another() -> None:
     async with asyncio.timeout(0.5), asyncbatch.connect("memory:///"):
         pass
     assert not held.done()
+
+
+@pytest.mark.anyio
+async def test_what_an_error_left_in_a_cycle_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_calls, "_PATIENCE", 600)
+    cycle: list[object] = [_calls.under_way(asyncio.get_running_loop().create_future())]
+    cycle.append(cycle)
+    del cycle
+    _calls._wait_for_threads()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("locked", [False, True])
+async def test_a_forked_process_does_not_wait_for_calls_of_its_parent(locked: bool) -> None:  # noqa: FBT001
+    held = _calls.under_way(asyncio.get_running_loop().create_future())
+    if locked:
+        _calls._lock.acquire()
+    _calls._forget()
+    assert not _calls._futures
+    assert not _calls._lock.locked()
+    assert not held.done()

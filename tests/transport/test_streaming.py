@@ -328,7 +328,7 @@ async def test_what_a_server_sends_before_it_pauses_is_handed_out(client: httpx.
 
 
 async def test_reads_grow_where_the_server_is_ahead_and_shrink_again(client: httpx.AsyncClient) -> None:
-    size, goes_on = 16 << 20, asyncio.Event()
+    size, goes_on, ends = 16 << 20, asyncio.Event(), asyncio.Event()
     data = random.Random(3).randbytes(size)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -339,7 +339,9 @@ async def test_reads_grow_where_the_server_is_ahead_and_shrink_again(client: htt
                 writer.write(b"10000\r\n%b\r\n" % data[start : start + 65_536])
                 await writer.drain()
             await goes_on.wait()
-            writer.write(b"5\r\nhello\r\n0\r\n\r\n")
+            writer.write(b"5\r\nhello\r\n")
+            await ends.wait()
+            writer.write(b"0\r\n\r\n")
 
     async with RawServer(serve) as server:
         async with client.stream("GET", server.url) as response:
@@ -350,9 +352,13 @@ async def test_reads_grow_where_the_server_is_ahead_and_shrink_again(client: htt
                 largest = max(largest, len(chunk))
                 if len(received) < size:
                     await asyncio.sleep(0.001)  # the server is ahead
-                goes_on.set()
+                    assert connection._read_size in {98_304, 917_504}
+                elif not goes_on.is_set():
+                    goes_on.set()
+                else:
+                    assert connection._read_size == 98_304 < largest
+                    ends.set()
             assert received == data + b"hello"
-            assert largest > connection._read_size == 98_304
         assert len(connection._buffer) < 200_000  # not while it rests
         assert (await client.get(server.url)).content == received
         assert server.accepted == 1

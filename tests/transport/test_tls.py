@@ -11,6 +11,8 @@ import pytest
 import trustme
 
 from asyncbatch.transport import StreamingTransport
+from asyncbatch.transport._connection import Connection
+from asyncbatch.transport._framing import LengthDecoder
 
 from ..support.leaks import nothing_left_open, until
 from ..support.raw import RawServer, answering, read_head
@@ -178,10 +180,44 @@ async def test_what_follows_an_answer_is_no_answer_to_the_next_request() -> None
             writer.write(reply(200, bytes(size)) + forged if size else reply(200, b"right"))
 
     async with RawServer(serve, ssl_context=server_context("127.0.0.1")) as server, nothing_left_open():
-        for size in (100_000, 262_144, *range(327_600, 327_700, 20), 393_216, 524_288):
+        for size in (100_000, 114_641, 163_793, 262_144, 278_481, 360_401, 442_321, 524_288):
             transport = StreamingTransport(verify=client_context())
             async with httpx.AsyncClient(transport=transport) as client:
                 async with client.stream("GET", f"{server.url}{size}") as response:
                     await asyncio.sleep(0.02)  # until the buffer is full
                     assert len(await response.aread()) == size
                 assert (await client.get(server.url)).text == "right"
+
+
+async def test_a_connection_does_not_rest_while_something_may_be_undecrypted() -> None:
+    class Transport(asyncio.Transport):
+        paused = resumed = 0
+
+        def get_extra_info(self, name: str, default: object = None) -> object:
+            return client_context() if name == "sslcontext" else default
+
+        def set_read_buffer_limits(self, high: int) -> None:
+            assert high < 1 << 20
+
+        def pause_reading(self) -> None:
+            self.paused += 1
+
+        def resume_reading(self) -> None:
+            self.resumed += 1
+
+    transport = Transport()
+    connection = Connection(asyncio.get_running_loop(), print)
+    connection.connection_made(transport)
+    connection.begin()
+    size = 0
+    while not transport.paused:
+        received = len(connection.get_buffer(-1))
+        connection.buffer_updated(received)
+        size += received
+    body = LengthDecoder(size)
+    assert len(connection.take_body(body)) == size
+    assert body.done
+    assert transport.resumed == 1
+    assert not connection.rest()
+    await asyncio.sleep(0)  # the turn in which what TLS had would have come
+    assert connection.rest()
