@@ -82,5 +82,5 @@ def _forget() -> None:
         _lock.release()
 
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch - on Windows, where nothing forks
     os.register_at_fork(after_in_child=_forget)
