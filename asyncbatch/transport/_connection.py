@@ -88,7 +88,7 @@ class Connection(asyncio.BufferedProtocol):
         self._made = False
         self._is_tls = False
         self._read_size = _READ_SIZE
-        self._full_reads = 0  # in a row
+        self._full_reads = 0  # since one was small
         self._low_water = 1
         self._can_wait_for_more = False
         self._eager = 0  # bytes
