@@ -8,6 +8,7 @@ has to wait.
 from __future__ import annotations
 
 import asyncio
+import os
 import select
 import socket
 import sys
@@ -31,6 +32,9 @@ __all__ = ["Connection"]
 _READ_SIZE: Final = 98_304  # bytes
 _LARGE_READ_SIZE: Final = 917_504
 _FULL_READS: Final = 16
+# A turn of the loop costs as much as the data of a small read. What is there already is read without one, up
+# to as many bytes between two turns as a large read brings.
+_BETWEEN_TURNS: Final = _LARGE_READ_SIZE
 # A read behind the beginning of a chunk's line is no reason to pause: the next turn is the consumer's.
 _SLACK: Final = 8192
 # If it does not take its turn, the next read has this much space, less the slack.
@@ -87,6 +91,8 @@ class Connection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport
         self._made = False
         self._is_tls = False
+        self._can_read_itself = False
+        self._since_turn = 0  # bytes that came since somebody has waited
         self._read_size = _READ_SIZE
         self._full_reads = 0  # since one was small
         self._low_water = 1
@@ -114,6 +120,10 @@ class Connection(asyncio.BufferedProtocol):
             # Of every loop's TLS transport, though typeshed does not know of it.
             cast("Any", transport).set_read_buffer_limits(_TLS_HIGH_WATER)
         else:
+            # Other loops may have begun to read before there was anything.
+            self._can_read_itself = sys.platform != "win32" and isinstance(
+                self.loop, asyncio.SelectorEventLoop
+            )
             family = transport.get_extra_info("socket").family
             self._can_wait_for_more = bool(_LOW_WATER) and family in {socket.AF_INET, socket.AF_INET6}
 
@@ -124,6 +134,7 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """See `asyncio.BufferedProtocol`."""
         self._held += nbytes
+        self._since_turn += nbytes
         self._eager -= nbytes
         self.answered = True
         if nbytes == self._read_size:
@@ -290,6 +301,33 @@ class Connection(asyncio.BufferedProtocol):
     def _resumed(self) -> None:
         self._resuming = False
 
+    def read_now(self, *, expected: int = 0) -> bool:
+        """Read what has arrived and the loop does not know of yet; return whether there was something.
+
+        Nothing is read if it is the loop's turn, nor where many bytes are `expected`, as in `wait`. Not to be
+        called once the connection has ended.
+        """
+        if sys.platform == "win32" or not self._can_read_itself or not self._reading:
+            return False
+        if self._since_turn >= _BETWEEN_TURNS or self._is_patient(expected):
+            return False
+        # Asked for each time: of a socket that was closed it is -1, and not what was opened since.
+        descriptor = self._transport.get_extra_info("socket").fileno()
+        try:
+            nbytes = os.readv(descriptor, [self.get_buffer(-1)])
+        except BlockingIOError:
+            return False
+        except OSError as error:  # which the kernel tells only once
+            self.abort(error)
+            return True
+        if nbytes:  # the end is for the loop to see
+            self.buffer_updated(nbytes)
+        return nbytes > 0
+
+    def _is_patient(self, expected: int) -> bool:
+        """Whether few bytes will not do, as many more are sure to come at once."""
+        return self._can_wait_for_more and self._eager <= 0 and expected >= _LOW_WATER
+
     async def wait(
         self, seconds: float | None, expired: type[httpx.TimeoutException], *, expected: int = 0
     ) -> None:
@@ -308,8 +346,9 @@ class Connection(asyncio.BufferedProtocol):
             self._deadline = self.loop.time() + seconds
             if self._timer is None or self._timer.when() > self._deadline:
                 self._set_timer(self._deadline)
+        self._since_turn = 0
         patience = None
-        if self._can_wait_for_more and self._eager <= 0 and expected >= _LOW_WATER:
+        if self._is_patient(expected):
             self._grow()
             self._set_low_water(_LOW_WATER)
             patience = self.loop.call_later(_PATIENCE, self._lose_patience)

@@ -240,7 +240,7 @@ class ResponseStream(httpx.AsyncByteStream):
                 if connection.error is not None:
                     raise _network_error(httpx.ReadError, connection.error)
                 body.feed_eof()
-            else:
+            elif not connection.read_now(expected=body.expected):
                 await connection.wait(self._seconds, httpx.ReadTimeout, expected=body.expected)
         return taken
 

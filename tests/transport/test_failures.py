@@ -14,7 +14,7 @@ from asyncbatch.transport import StreamingTransport
 
 from ..support.leaks import nothing_left_open, until
 from ..support.raw import RawServer, answering, read_head
-from ..support.wire import head, reply
+from ..support.wire import chunked, head, reply
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -95,21 +95,49 @@ async def test_protocols_are_not_switched(client: httpx.AsyncClient) -> None:
             await client.get(server.url, headers={"connection": "upgrade", "upgrade": "websocket"})
 
 
+def reset(writer: asyncio.StreamWriter) -> None:
+    linger = struct.pack("ii", 1, 0)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    writer.transport.abort()
+
+
 async def test_a_reset() -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         asked = await read_head(reader)
         if b"/body" in asked:
             writer.write(head(200, Content_Length="5"))
             await writer.drain()
-        linger = struct.pack("ii", 1, 0)
-        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        writer.transport.abort()
+        reset(writer)
 
     async with RawServer(serve) as server, nothing_left_open():
         async with httpx.AsyncClient(transport=StreamingTransport()) as client:
             for path in ("head", "body"):
                 with pytest.raises(httpx.ReadError, match="reset"):
                     await client.get(server.url + path)
+
+
+async def test_a_reset_behind_more_than_is_read_at_once() -> None:
+    body, is_read = bytes(250_000), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(chunked(body).removesuffix(b"0\r\n\r\n"))
+        await is_read.wait()
+        reset(writer)
+
+    async with RawServer(serve) as server, nothing_left_open():
+        async with httpx.AsyncClient(transport=StreamingTransport()) as client:
+            async with client.stream("GET", server.url) as response:
+                connection = response.extensions["network_stream"]
+                await until(lambda: not connection._reading)
+                is_read.set()
+                await until(lambda: server.open == 0)
+                chunks = response.aiter_raw()
+                received = 0
+                while received < len(body):
+                    received += len(await anext(chunks))
+                with pytest.raises(httpx.ReadError, match="reset"):
+                    await anext(chunks)
 
 
 def stalling(data: bytes) -> Serve:

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import random
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -361,6 +362,34 @@ async def test_reads_grow_where_the_server_is_ahead_and_shrink_again(client: htt
             assert received == data + b"hello"
         assert len(connection._buffer) < 200_000  # not while it rests
         assert (await client.get(server.url)).content == received
+        assert server.accepted == 1
+
+
+async def test_what_is_there_is_read_at_once_but_the_loop_has_its_turns(client: httpx.AsyncClient) -> None:
+    body = random.Random(4).randbytes(1_400_000)  # too little for reads to grow
+    loop, turn = asyncio.get_running_loop(), 0
+
+    def count() -> None:
+        nonlocal turn
+        turn += 1
+        loop.call_soon(count)
+
+    answer = chunked(body, size=65_536, Connection="keep-alive")
+    async with RawServer(answering(answer, reply(200, b"next"))) as server:
+        async with client.stream("GET", server.url) as response:
+            connection = response.extensions["network_stream"]
+            await until(lambda: not connection._reading)  # the kernel has the rest, or as much as it takes
+            count()
+            in_turn: Counter[int] = Counter()
+            received = bytearray()
+            async for chunk in response.aiter_raw():
+                received += chunk
+                in_turn[turn] += len(chunk)
+        assert received == body
+        if isinstance(loop, asyncio.SelectorEventLoop):
+            assert 2 * 98_304 < max(in_turn.values()) <= 917_504 + 2 * 98_304
+        assert len(in_turn) > 1
+        assert (await client.get(server.url)).content == b"next"
         assert server.accepted == 1
 
 
