@@ -13,7 +13,7 @@ __all__ = ["check_archpath", "check_bucket_name", "check_object_name", "check_ob
 
 # What makes names suspicious that stand between slashes, all in one text: an empty part, a dot at the
 # beginning of a part, and what is forbidden anywhere.
-_SUSPICIOUS: Final = ("//", "/.", "/~/", "\n", "\r", "\0")
+_SUSPICIOUS: Final = ("//", "/.", "~", "\n", "\r", "\0")
 
 
 def check_bucket_name(name: str, *, index: int | None = None) -> None:
