@@ -124,7 +124,7 @@ class GetBatchAnswer(ArchiveAnswer):
         self.archive_format = archive_format
         self.sizes = None if metadata is None else metadata.sizes
         self._errors = {} if metadata is None else metadata.errors
-        self._entries = request.entries
+        self._request = request
         self._only_obj_name = names_objects_only(request)
         self.member_names = member_names(request)
         for index in self._errors:
@@ -135,7 +135,7 @@ class GetBatchAnswer(ArchiveAnswer):
     def fault(self, position: int, member_name: str) -> RemoteError | None:
         """Return the error that a member of another name stands for, or None if it stands for none."""
         return fault_of(
-            self._entries[position],
+            self._request.entry(position),
             member_name,
             only_obj_name=self._only_obj_name,
             message=self._errors.get(position),
@@ -168,7 +168,7 @@ def _explain(error: RemoteError, request: BatchRequest, path: str) -> RemoteErro
     if error.status == 404 and not at_target and error.code != _NOT_FOUND:
         return None  # a proxy without batches, or a gateway: neither knows of any object
     # That a range is not in its object, the object tells by itself, whatever the mode.
-    if len(request.entries) > 1 or too_many or error.status == 416 or error.code == NO_SUCH_RANGE:
+    if len(request) > 1 or too_many or error.status == 416 or error.code == NO_SUCH_RANGE:
         return BatchRefusedError(**about)
     if error.status == 404:
         (entry,) = request.entries

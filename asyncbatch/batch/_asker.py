@@ -84,7 +84,6 @@ class Asker:
     ) -> None:
         self._source = source
         self._request = request
-        self._entries = request.entries
         self._retry = retry
         self._setbacks = Setbacks(retry, max_resumes)
         self._window = len(request)  # entries to be asked for at once
@@ -138,9 +137,8 @@ class Asker:
         return Asked(FaultAnswer(error), first, first + 1, alone=True)
 
     def _part(self, first: int, until: int) -> BatchRequest:
-        if until - first == len(self._entries):
-            return self._request
-        return self._request.with_entries(self._entries[first:until])
+        whole = until - first == len(self._request)
+        return self._request if whole else self._request.part(first, until)
 
     async def _shrink(self, size: int, error: BatchRefusedError, first: int) -> bool:
         """Prepare to ask for less than a batch that was refused as a whole; return whether to."""
@@ -167,7 +165,7 @@ class Asker:
             self._setbacks.clear()
             size = asked.until - asked.first
             self._window = max(self._window, grow(size, was_refused=self._was_refused))
-        self.parts += asked.is_planned and asked.until < len(self._entries)
+        self.parts += asked.is_planned and asked.until < len(self._request)
 
     async def recover(self, error: Exception, items: int, *, gained: bool, delivered: int) -> bool:
         """Wait until it is time to ask again behind an answer that ended too early; False if that is never.
@@ -187,7 +185,7 @@ class Asker:
             logging.INFO if gained else logging.WARNING,
             "resuming a batch at item %d of %d%s: %s",
             delivered,
-            len(self._entries),
+            len(self._request),
             ", that alone" if resume.alone else "",
             error,
         )

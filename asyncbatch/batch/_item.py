@@ -3,38 +3,73 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Final, NamedTuple
 
-if TYPE_CHECKING:
-    from ._request import Entry
+from ._request import Entry
 
 __all__ = ["BatchItem", "BatchStats", "ItemMetadata"]
 
+_METADATA: Final = ("index", "entry", "size", "missing", "error", "member_name")
 
-@dataclass(slots=True)
+
 class ItemMetadata:
     """What is known of one item of a batch.
 
     Attributes:
         index: Position of its entry in the request.
-        entry: What was asked for.
         size: Bytes of data.
         missing: Whether the object, or the file inside it, does not exist.
         error: Why there is no data, or None if there is.
         member_name: The name under which the item came, or None if it came under none.
+
+    Args:
+        entry: What was asked for.
     """
 
-    index: int
-    entry: Entry
-    size: int = 0
-    missing: bool = False
-    error: str | None = None
-    member_name: str | None = None
+    __slots__ = ("_entry", "_where", "error", "index", "member_name", "missing", "size")
+
+    def __init__(
+        self,
+        index: int,
+        entry: Entry,
+        size: int = 0,
+        missing: bool = False,  # noqa: FBT001, FBT002 - as a dataclass has it
+        error: str | None = None,
+        member_name: str | None = None,
+    ) -> None:
+        self.index = index
+        self.size = size
+        self.missing = missing
+        self.error = error
+        self.member_name = member_name
+        # Of a whole object the name alone, and its bucket, until somebody asks for the entry.
+        self._entry: Entry | str = entry
+        self._where: tuple[str, str, str | None] | None = None
+
+    def __repr__(self) -> str:
+        values = {name: getattr(self, name) for name in _METADATA}
+        return f"ItemMetadata({', '.join(f'{name}={value!r}' for name, value in values.items())})"
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in _METADATA)
+
+    __hash__ = None  # type: ignore[assignment] # it can change
+
+    @property
+    def entry(self) -> Entry:
+        """What was asked for."""
+        entry = self._entry
+        if isinstance(entry, str):
+            assert self._where is not None  # noqa: S101 - for the type checker
+            self._entry = entry = Entry(entry, *self._where)
+        return entry
 
     @property
     def name(self) -> str:
         """The object."""
-        return self.entry.name
+        return self._entry if isinstance(self._entry, str) else self._entry.name
 
     @property
     def bucket(self) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ..codecs._events import Buffer, MemberStart, WholeMember
     from ._asker import Asked
-    from ._request import BatchRequest
+    from ._request import BatchRequest, Entry
 
 __all__ = ["Pairing"]
 
@@ -41,7 +41,11 @@ class Pairing:
     """
 
     def __init__(self, request: BatchRequest, *, resumes: bool = True) -> None:
-        self._entries = request.entries
+        self._request = request
+        whole = request.whole
+        # What makes an item's entry, by index: the entry itself, or the name of a whole object in a bucket.
+        self._wanted: Sequence[Entry | str] = request.entries if whole is None else whole.names
+        self._where = None if whole is None else whole.where
         self._continue_on_err = request.continue_on_err
         self._resumes = resumes
         self._asked: Asked | None = None
@@ -89,7 +93,7 @@ class Pairing:
             )
         size = member.size
         self._is_sized = size is not None
-        entry, name = self._entries[index], member.name
+        entry, name = self._request.entry(index), member.name
         metadata = ItemMetadata(index, entry, size or 0, member_name=name)
         if name != self._names[index]:
             self._explain_other_name(metadata, self._names[index])
@@ -109,7 +113,8 @@ class Pairing:
         if self._is_plain and 0 < index < self.until and size and name == self._names[index]:
             metadata = _make_object(ItemMetadata)  # as ItemMetadata(…), in half of the time
             metadata.index = index
-            metadata.entry = self._entries[index]
+            metadata._entry = self._wanted[index]  # noqa: SLF001 - which makes the entry when it is asked for
+            metadata._where = self._where  # noqa: SLF001
             metadata.size = size
             metadata.missing = False
             metadata.error = None
@@ -123,7 +128,7 @@ class Pairing:
 
     def _check_length(self, metadata: ItemMetadata) -> None:
         index, size = metadata.index, metadata.size
-        length = self._entries[index].length
+        length = self._request.entry(index).length
         if metadata.error is not None and size:
             raise AstrayError(f"entry {index}: its item stands for an error, and has {size} bytes")
         if metadata.error is None and length is not None and size != length:
@@ -186,7 +191,7 @@ class Pairing:
         """Whether a range is due, and only its end will tell whether it came, or the whole object."""
         if member.size is not None or self._asked is None or self._asked.alone:
             return False  # by itself, a range is told from the whole
-        return self.delivered < self.until and self._entries[self.delivered].length is not None
+        return self.delivered < self.until and self._request.entry(self.delivered).length is not None
 
     def count(self, data: Buffer) -> None:
         """Take down what was handed out of the open item, if there is one."""
@@ -262,4 +267,6 @@ class Pairing:
 
     def incomplete(self, reason: str) -> IncompleteBatchError:
         """Make the error for a batch that cannot go on."""
-        return IncompleteBatchError(reason, delivered=self.delivered, missing=self._entries[self.delivered :])
+        return IncompleteBatchError(
+            reason, delivered=self.delivered, missing=self._request.entries[self.delivered :]
+        )

@@ -87,6 +87,28 @@ class Traits(NamedTuple):
     has_opaque: bool
 
 
+class WholeObjects(NamedTuple):
+    """Entries that are whole objects of one bucket, as most are: all that tells them apart is their names.
+
+    Attributes:
+        names: Of the objects.
+        where: Name, provider and namespace of the bucket.
+    """
+
+    names: Sequence[str]
+    where: tuple[str, str, str | None]
+
+    def entry(self, index: int) -> Entry:
+        """Make one of the entries."""
+        return Entry(self.names[index], *self.where)
+
+    def entries(self) -> list[Entry]:
+        """Make all of them."""
+        behind = [repeat(value) for value in (*self.where, None, 0, None, None)]
+        # Not Entry(…), which takes keywords and defaults apart each time.
+        return list(map(tuple.__new__, repeat(Entry), zip(self.names, *behind, strict=False)))
+
+
 _NAMELESS: Final = "the object's name is empty"
 
 
@@ -134,7 +156,8 @@ class BatchRequest:
         self.only_obj_name = only_obj_name
         self.streaming = streaming
         self.colocation = colocation
-        self._entries: list[Entry] = []
+        self._whole: WholeObjects | None = None  # if that is all
+        self._entries: list[Entry] | None = []  # None, if that is all, until they are asked for
         self._traits: Traits | None = None  # until they are asked for
 
     def add_object_request(
@@ -168,36 +191,63 @@ class BatchRequest:
             length=length,
             opaque=opaque,
         )
-        _check_entry(entry, len(self._entries))
-        self._entries.append(entry)
-        self._traits = None
+        _check_entry(entry, len(self))
+        self._add([entry])
 
     def _add_names(self, names: Sequence[str], bucket: BucketRef) -> None:
-        """Add whole objects of one bucket, as `add_object_request` would one by one in ten times the time."""
+        """Add whole objects of one bucket, as `add_object_request` would one by one in far more time.
+
+        Args:
+            names: Of the objects, one at least; kept, and so not to be changed.
+            bucket: Where they are.
+        """
         if not all(names):
-            raise UsageError(_NAMELESS, index=len(self._entries) + names.index(""))
-        where = bucket.name, bucket.provider, bucket.namespace
-        # What is known without a look at each of them, if they are the only ones.
-        alone = bool(names) and not self._entries
-        self._traits = Traits({where: 0}, has_parts=False, has_opaque=False) if alone else None
-        behind = [repeat(value) for value in (*where, None, 0, None, None)]
-        # Not Entry(…), which takes keywords and defaults apart each time.
-        self._entries += map(tuple.__new__, repeat(Entry), zip(names, *behind, strict=False))
+            raise UsageError(_NAMELESS, index=len(self) + names.index(""))
+        whole = WholeObjects(names, (bucket.name, bucket.provider, bucket.namespace))
+        if len(self):
+            self._add(whole.entries())
+        else:
+            self._whole, self._entries = whole, None
+            self._traits = Traits({whole.where: 0}, has_parts=False, has_opaque=False)
+
+    def _add(self, entries: Sequence[Entry]) -> None:
+        self._made().extend(entries)
+        self._whole = self._traits = None
+
+    def _made(self) -> list[Entry]:
+        if self._entries is None:
+            assert self._whole is not None  # noqa: S101 - for the type checker
+            self._entries = self._whole.entries()
+        return self._entries
 
     @property
     def entries(self) -> tuple[Entry, ...]:
         """What was added so far, in order."""
-        return tuple(self._entries)
+        return tuple(self._made())
+
+    @property
+    def whole(self) -> WholeObjects | None:
+        """The entries, if they are whole objects of one bucket, and were added by their names alone."""
+        return self._whole
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The entries' objects, in order."""
+        return [entry.name for entry in self._made()] if self._whole is None else self._whole.names
+
+    def entry(self, index: int) -> Entry:
+        """Return one entry, without making all of them."""
+        return self._made()[index] if self._whole is None else self._whole.entry(index)
 
     @property
     def traits(self) -> Traits:
         """What the entries have in common."""
         if self._traits is None:
-            self._traits = _survey(self._entries)
+            self._traits = _survey(self._made())
         return self._traits
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._made() if self._whole is None else self._whole.names)
 
     def __repr__(self) -> str:
         return (
@@ -207,17 +257,24 @@ class BatchRequest:
 
     def copy(self) -> Self:
         """Return a request of the same options and entries that changes on its own."""
-        other = self.with_entries(self._entries)
-        other._traits = self._traits  # noqa: SLF001 - of its own class
-        return other
+        entries = None if self._entries is None else [*self._entries]
+        return self._with(entries, self._whole, self._traits)
 
     def with_entries(self, entries: Iterable[Entry]) -> Self:
         """Return a request of the same options for other entries."""
+        return self._with(list(entries), None, None)
+
+    def part(self, first: int, until: int) -> Self:
+        """Return a request of the same options for the entries from `first` on, up to and without `until`."""
+        whole = self._whole
+        if whole is None:
+            return self._with(self._made()[first:until], None, None)
+        return self._with(None, whole._replace(names=whole.names[first:until]), self._traits)
+
+    def _with(self, entries: list[Entry] | None, whole: WholeObjects | None, traits: Traits | None) -> Self:
         # Not type(self)(…), which checks the options again: a batch of single requests does this for each.
         other = object.__new__(type(self))
-        other.__dict__.update(self.__dict__)
-        other._traits = None
-        other._entries = list(entries)
+        other.__dict__.update(self.__dict__, _entries=entries, _whole=whole, _traits=traits)
         return other
 
 

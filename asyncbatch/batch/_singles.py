@@ -278,7 +278,7 @@ class SinglesAnswer:
             single = _Single()
             self._singles.starting += 1
             self._ahead.append(single)
-            request = self._request.with_entries(self._entries[at : at + 1])
+            request = self._request.part(at, at + 1)
             single.task = asyncio.create_task(self._fetch(single, request), name=f"entry {at}")
 
     def _start(self, single: _Single) -> None:

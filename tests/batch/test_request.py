@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+import pickle
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from asyncbatch import BatchRequest, UsageError
 from asyncbatch.batch import BatchStream, Entry, make_request
 
-from ..support.batches import FakeBucket, FakeObject, FakeSource, request_of
+from ..support.batches import FakeBucket, FakeObject, FakeSource, request_of, tar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def test_a_request_has_the_defaults_of_the_documentation() -> None:
@@ -97,6 +101,65 @@ def test_a_copy_changes_on_its_own_and_keeps_the_options() -> None:
     )
 
 
+def test_names_alone_are_the_same_request_as_objects() -> None:
+    names, bucket = ["a", "b", "c", "a"], FakeBucket("b", "aws", "#n")
+    by_name = make_request(names, bucket, {"continue_on_err": True})
+    one_by_one = make_request([FakeObject(name, bucket) for name in names], None, {"continue_on_err": True})
+    names.append("too late")
+    assert by_name.whole is not None
+    changes: list[Callable[[BatchRequest], BatchRequest]] = [
+        lambda request: request,
+        lambda request: request.copy(),
+        lambda request: request.part(1, 3),
+        lambda request: request.part(2, 2),
+        lambda request: request.with_entries(request.entries[2:]),
+    ]
+    for change in changes:
+        this, other = change(by_name), change(one_by_one)
+        assert repr(this) == repr(other)
+        assert list(this.names) == list(other.names)
+        assert [this.entry(index) for index in range(len(this))] == list(this.entries) == list(other.entries)
+    assert by_name.traits == one_by_one.traits
+    by_name.add_object_request(FakeObject("d"), start=1)
+    one_by_one.add_object_request(FakeObject("d"), start=1)
+    assert by_name.entries == one_by_one.entries
+    assert by_name.traits == one_by_one.traits
+    assert by_name.whole is None
+
+
+def test_a_copy_of_a_request_by_names_changes_on_its_own() -> None:
+    request = make_request(["a", "b"], FakeBucket(), {})
+    copies = [request.copy()]
+    assert len(request.entries) == 2
+    copies.append(request.copy())
+    for copy in copies:
+        copy.add_object_request(FakeObject("c"))
+        assert [entry.name for entry in copy.entries] == ["a", "b", "c"]
+    assert [entry.name for entry in request.entries] == list(request.names) == ["a", "b"]
+
+
+@pytest.mark.anyio
+async def test_metadata_has_its_entry_whether_it_was_made_already_or_not() -> None:
+    names = ["a", "b", "c"]
+    archive = tar([(name, b"data") for name in names])
+    by_name = make_request(names, FakeBucket(), {})
+    one_by_one = make_request([FakeObject(name) for name in names], None, {})
+    these, others = [
+        [item.metadata for item in await BatchStream(FakeSource([archive]), request).read_all()]
+        for request in (by_name, one_by_one)
+    ]
+    assert these == others
+    assert repr(these) == repr(others)
+    for metadata, name in zip(these, names, strict=True):
+        assert metadata.name == name
+        assert metadata.entry is metadata.entry == by_name.entries[metadata.index]
+    assert these[0] != these[1]
+    assert these[0] != "a"
+    assert pickle.loads(pickle.dumps(these)) == these  # noqa: S301 - our own
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(these[0])
+
+
 def test_a_batch_takes_a_copy_when_it_is_made() -> None:
     request = request_of(["a"])
     source = FakeSource()
@@ -119,8 +182,8 @@ def test_options_beside_a_request_are_refused() -> None:
 
 def test_names_and_objects_make_a_request() -> None:
     elsewhere = FakeObject("y", FakeBucket("c"))
-    request = make_request(["x", elsewhere], FakeBucket(), {"continue_on_err": True})
-    assert [(entry.bucket, entry.name) for entry in request.entries] == [("b", "x"), ("c", "y")]
+    request = make_request(["x", elsewhere, "z"], FakeBucket(), {"continue_on_err": True})
+    assert [(entry.bucket, entry.name) for entry in request.entries] == [("b", "x"), ("c", "y"), ("b", "z")]
     assert request.continue_on_err
 
 

@@ -56,20 +56,19 @@ def check_batch(request: BatchRequest) -> None:
             codec="aistore",
             offset=0,
         )
-    entries = request.entries
     for (bucket, provider, namespace), index in request.traits.buckets.items():
         check_bucket_name(bucket, index=index)
         check_text(f"{provider}{namespace}", index=index)
         if "/" in f"{provider}{namespace}":
             raise UsageError(f"bucket {bucket!r}: a provider or namespace has no slash", index=index)
-    check_object_names([entry.name for entry in entries])
+    check_object_names(request.names)
     if request.traits.has_parts:
-        for index, entry in enumerate(entries):
+        for index, entry in enumerate(request.entries):
             _check_part(entry, index)
     if request.output_format == ".zip":
         _check_zip_names(request)
     if not request.streaming and request.traits.has_opaque:
-        _check_opaque(entries)
+        _check_opaque(request.entries)
 
 
 def _check_part(entry: Entry, index: int) -> None:
@@ -110,7 +109,6 @@ def _check_opaque(entries: tuple[Entry, ...]) -> None:
 
 def encode_batch(request: BatchRequest) -> WireRequest:
     """Make the HTTP request of a batch that `check_batch` lets pass."""
-    entries = request.entries
     query, bucket = _address(request)
     if request.colocation:
         query["coloc"] = str(request.colocation)
@@ -124,9 +122,9 @@ def encode_batch(request: BatchRequest) -> WireRequest:
     with_opaque = not request.streaming
     traits = request.traits
     encoded = (
-        _dump([_describe(entry, in_path=bucket is not None, opaque=with_opaque) for entry in entries])
+        _dump([_describe(entry, in_path=bucket is not None, opaque=with_opaque) for entry in request.entries])
         if bucket is None or traits.has_parts or (with_opaque and traits.has_opaque)
-        else _encode_names(entries)
+        else _encode_names(request.names)
     )
     return WireRequest(
         method="GET",
@@ -161,12 +159,11 @@ def _dump(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _encode_names(entries: Sequence[Entry]) -> str:
-    """Return the JSON of entries that are whole objects of the path's bucket, and so nothing but names.
+def _encode_names(names: Sequence[str]) -> str:
+    """Return the JSON of entries that are whole objects of the path's bucket, and so nothing but `names`.
 
     As `_describe` has it, in a tenth of the time of a dictionary for each (benchmark `e2e`).
     """
-    names = [entry.name for entry in entries]
     together = "".join(names)
     if len(encode_basestring(together)) == len(together) + 2:  # the quotes: nothing has to be escaped
         quoted = '"},{"objname":"'.join(names)
@@ -218,7 +215,7 @@ def member_names(request: BatchRequest) -> list[str]:
     # As below, in half of the time.
     ((bucket, _, _), *_) = buckets
     before = "" if only_obj_name else f"{bucket}/"
-    return [before + entry.name for entry in request.entries]
+    return [before + name for name in request.names]
 
 
 def member_name(entry: Entry, *, only_obj_name: bool) -> str:
