@@ -32,8 +32,9 @@ class ItemMetadata:
         self,
         index: int,
         entry: Entry,
+        *,
         size: int = 0,
-        missing: bool = False,  # noqa: FBT001, FBT002 - as a dataclass has it
+        missing: bool = False,
         error: str | None = None,
         member_name: str | None = None,
     ) -> None:

@@ -94,7 +94,7 @@ class Pairing:
         size = member.size
         self._is_sized = size is not None
         entry, name = self._request.entry(index), member.name
-        metadata = ItemMetadata(index, entry, size or 0, member_name=name)
+        metadata = ItemMetadata(index, entry, size=size or 0, member_name=name)
         if name != self._names[index]:
             self._explain_other_name(metadata, self._names[index])
         elif not size and member.kind != "file":
