@@ -49,7 +49,7 @@ class ItemMetadata:
 
     def __repr__(self) -> str:
         values = {name: getattr(self, name) for name in _METADATA}
-        return f"ItemMetadata({', '.join(f'{name}={value!r}' for name, value in values.items())})"
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in values.items())})"
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):

@@ -95,7 +95,7 @@ class WholeObjects(NamedTuple):
         where: Name, provider and namespace of the bucket.
     """
 
-    names: Sequence[str]
+    names: tuple[str, ...]
     where: tuple[str, str, str | None]
 
     def entry(self, index: int) -> Entry:
@@ -198,12 +198,12 @@ class BatchRequest:
         """Add whole objects of one bucket, as `add_object_request` would one by one in far more time.
 
         Args:
-            names: Of the objects, one at least; kept, and so not to be changed.
+            names: Of the objects, one at least.
             bucket: Where they are.
         """
         if not all(names):
             raise UsageError(_NAMELESS, index=len(self) + names.index(""))
-        whole = WholeObjects(names, (bucket.name, bucket.provider, bucket.namespace))
+        whole = WholeObjects(tuple(names), (bucket.name, bucket.provider, bucket.namespace))
         if len(self):
             self._add(whole.entries())
         else:
@@ -231,9 +231,9 @@ class BatchRequest:
         return self._whole
 
     @property
-    def names(self) -> Sequence[str]:
+    def names(self) -> tuple[str, ...]:
         """The entries' objects, in order."""
-        return [entry.name for entry in self._made()] if self._whole is None else self._whole.names
+        return tuple([entry.name for entry in self._made()]) if self._whole is None else self._whole.names
 
     def entry(self, index: int) -> Entry:
         """Return one entry, without making all of them."""

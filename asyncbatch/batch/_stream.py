@@ -152,7 +152,7 @@ class BatchStream(AsyncCloseable):
             raise UsageError(f"this batch is {self._state} already, or has another reader; make another one")
         self._state = "open"
         self._started_at = time.perf_counter()
-        if not len(self._request):  # nothing to ask for, and an end that nobody waits for
+        if not self._request:  # nothing to ask for, and an end that nobody waits for
             self._stream = EventStream(iterate_source(b""), None)
             return self._stream
         self._telemetry = begin_batch(self._request, self._source.server)

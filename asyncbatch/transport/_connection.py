@@ -32,9 +32,9 @@ __all__ = ["Connection"]
 _READ_SIZE: Final = 98_304  # bytes
 _LARGE_READ_SIZE: Final = 917_504
 _FULL_READS: Final = 16
-# A turn of the loop costs as much as the data of a small read. What is there already is read without one, up
-# to as many bytes between two turns as a large read brings.
-_BETWEEN_TURNS: Final = _LARGE_READ_SIZE
+# Seconds since the loop's last turn for which what has arrived is read without another one, which would cost
+# as much as the data of a small read. It is some ten of those, if little is done with what they bring.
+_BETWEEN_TURNS: Final = 0.000_25
 # A read behind the beginning of a chunk's line is no reason to pause: the next turn is the consumer's.
 _SLACK: Final = 8192
 # If it does not take its turn, the next read has this much space, less the slack.
@@ -92,7 +92,7 @@ class Connection(asyncio.BufferedProtocol):
         self._made = False
         self._is_tls = False
         self._can_read_itself = False
-        self._since_turn = 0  # bytes that came since somebody has waited
+        self._turn = 0.0  # when somebody last waited, and the loop so had a turn, by its clock
         self._read_size = _READ_SIZE
         self._full_reads = 0  # since one was small
         self._low_water = 1
@@ -134,7 +134,6 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """See `asyncio.BufferedProtocol`."""
         self._held += nbytes
-        self._since_turn += nbytes
         self._eager -= nbytes
         self.answered = True
         if nbytes == self._read_size:
@@ -304,12 +303,12 @@ class Connection(asyncio.BufferedProtocol):
     def read_now(self, *, expected: int = 0) -> bool:
         """Read what has arrived and the loop does not know of yet; return whether there was something.
 
-        Nothing is read if it is the loop's turn, nor where many bytes are `expected`, as in `wait`. Not to be
-        called once the connection has ended.
+        Nothing is read if the loop's last turn was long ago, nor where many bytes are `expected`, as in
+        `wait`. An error is something, too: the connection then has ended. Not to be called when it has.
         """
         if sys.platform == "win32" or not self._can_read_itself or not self._reading:
             return False
-        if self._since_turn >= _BETWEEN_TURNS or self._is_patient(expected):
+        if self.loop.time() - self._turn > _BETWEEN_TURNS or self._is_patient(expected):
             return False
         # Asked for each time: of a socket that was closed it is -1, and not what was opened since.
         descriptor = self._transport.get_extra_info("socket").fileno()
@@ -346,7 +345,6 @@ class Connection(asyncio.BufferedProtocol):
             self._deadline = self.loop.time() + seconds
             if self._timer is None or self._timer.when() > self._deadline:
                 self._set_timer(self._deadline)
-        self._since_turn = 0
         patience = None
         if self._is_patient(expected):
             self._grow()
@@ -359,6 +357,7 @@ class Connection(asyncio.BufferedProtocol):
             await self._waiter
         finally:
             self._waiter = None
+            self._turn = self.loop.time()
             if patience is not None:
                 patience.cancel()
 

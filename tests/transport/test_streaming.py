@@ -6,7 +6,9 @@ import asyncio
 import gc
 import os
 import random
-from collections import Counter
+import sys
+import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -14,7 +16,7 @@ import httpx
 import pytest
 
 from asyncbatch import UsageError
-from asyncbatch.transport import StreamingTransport
+from asyncbatch.transport import StreamingTransport, _connection
 from asyncbatch.transport._transport import STREAM
 
 from ..support.leaks import nothing_left_open, until
@@ -365,32 +367,74 @@ async def test_reads_grow_where_the_server_is_ahead_and_shrink_again(client: htt
         assert server.accepted == 1
 
 
-async def test_what_is_there_is_read_at_once_but_the_loop_has_its_turns(client: httpx.AsyncClient) -> None:
-    body = random.Random(4).randbytes(1_400_000)  # too little for reads to grow
-    loop, turn = asyncio.get_running_loop(), 0
+def is_paused(response: httpx.Response) -> bool:
+    return not response.extensions["network_stream"]._reading
+
+
+@pytest.fixture
+def read_by_itself(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How much connections read without a turn of the loop, read by read."""
+    sizes: list[int] = []
+    readv = os.readv
+
+    def spy(descriptor: int, buffers: list[memoryview]) -> int:
+        sizes.append(0)  # unless there is something
+        sizes[-1] = readv(descriptor, buffers)
+        return sizes[-1]
+
+    monkeypatch.setattr(os, "readv", spy)
+    return sizes
+
+
+async def test_what_is_there_is_read_without_a_turn_of_the_loop(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, read_by_itself: list[int]
+) -> None:
+    monkeypatch.setattr(_connection, "_BETWEEN_TURNS", 60)
+    body = random.Random(4).randbytes(1_400_000)
+    answer = chunked(body, size=65_536, Connection="keep-alive")
+    async with RawServer(answering(answer, answer)) as server:
+        for _ in range(2):
+            async with client.stream("GET", server.url) as response:
+                await until(partial(is_paused, response))  # the kernel has more, as much as it takes
+                received = b"".join([chunk async for chunk in response.aiter_raw()])
+            assert received == body
+            is_asyncio = isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop)
+            assert (sum(read_by_itself) > 200_000) == is_asyncio
+            read_by_itself.clear()
+        assert server.accepted == 1
+
+
+async def test_a_consumer_that_takes_its_time_leaves_the_loop_its_turns(
+    client: httpx.AsyncClient, read_by_itself: list[int]
+) -> None:
+    body = bytes(1_400_000)
+    turns = 0
 
     def count() -> None:
-        nonlocal turn
-        turn += 1
-        loop.call_soon(count)
+        nonlocal turns
+        turns += 1
+        asyncio.get_running_loop().call_soon(count)
 
-    answer = chunked(body, size=65_536, Connection="keep-alive")
-    async with RawServer(answering(answer, reply(200, b"next"))) as server:
+    async with RawServer(answering(chunked(body, size=65_536))) as server:
         async with client.stream("GET", server.url) as response:
-            connection = response.extensions["network_stream"]
-            await until(lambda: not connection._reading)  # the kernel has the rest, or as much as it takes
             count()
-            in_turn: Counter[int] = Counter()
-            received = bytearray()
-            async for chunk in response.aiter_raw():
-                received += chunk
-                in_turn[turn] += len(chunk)
-        assert received == body
-        if isinstance(loop, asyncio.SelectorEventLoop):
-            assert 2 * 98_304 < max(in_turn.values()) <= 917_504 + 2 * 98_304
-        assert len(in_turn) > 1
-        assert (await client.get(server.url)).content == b"next"
-        assert server.accepted == 1
+            seen: list[int] = []
+            async for _ in response.aiter_raw():
+                seen.append(turns)
+                time.sleep(0.001)  # noqa: ASYNC251 - work
+    assert len(set(seen)) == len(seen) > 5
+    assert sum(read_by_itself) == 0
+
+
+async def test_where_much_is_sure_to_come_it_is_waited_for(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, read_by_itself: list[int]
+) -> None:
+    monkeypatch.setattr(_connection, "_BETWEEN_TURNS", 60)
+    body = bytes(4 << 20)
+    async with RawServer(answering(reply(200, body))) as server:
+        assert (await client.get(server.url)).content == body
+    if sys.platform == "linux":
+        assert sum(read_by_itself) < 524_288
 
 
 async def test_what_was_received_before_the_transport_was_closed_can_be_read() -> None:
