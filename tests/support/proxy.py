@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -52,12 +53,31 @@ class CuttingProxy:
         await self._server.wait_closed()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert self._server is not None
+        if not self._server.is_serving():  # it was accepted in the turn before
+            writer.close()
+            return
         relay = asyncio.create_task(self._relay(reader, writer))
         self._relays.add(relay)
-        relay.add_done_callback(self._relays.discard)
+        relay.add_done_callback(partial(self._end, writer))
+
+    def _end(self, writer: asyncio.StreamWriter, relay: asyncio.Task[None]) -> None:
+        self._relays.discard(relay)
+        # Here, as a task that is cancelled before its first step does nothing. What was written is to arrive;
+        # then the connection ends in the middle of an answer.
+        writer.close()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        connecting = asyncio.ensure_future(asyncio.open_connection(*self._upstream))
+        try:
+            return await asyncio.shield(connecting)
+        except asyncio.CancelledError:  # which would lose a connection that was just made
+            _, to_server = await connecting
+            to_server.close()
+            raise
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        upstream, to_server = await asyncio.open_connection(*self._upstream)
+        upstream, to_server = await self._connect()
         sending = asyncio.create_task(_pump(reader, to_server))
         try:
             with suppress(OSError):
@@ -74,8 +94,6 @@ class CuttingProxy:
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
             to_server.close()
-            # What was written is to arrive; then the connection ends in the middle of an answer.
-            writer.close()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
