@@ -76,7 +76,7 @@ def test_a_process_ends_behind_the_threads(read: dict[str, object], close: str) 
     )
     errors = result.stderr.decode()
     if close == "pass" and read is _NONE:  # what a thread says that has no loop any more
-        errors = errors.rpartition("Event loop is closed\n")[2]
+        errors = errors.rpartition("Event loop is closed\n")[2].strip()
     assert (result.returncode, errors) == (0, "")
 
 
