@@ -121,9 +121,7 @@ class Connection(asyncio.BufferedProtocol):
             cast("Any", transport).set_read_buffer_limits(_TLS_HIGH_WATER)
         else:
             # Other loops may have begun to read before there was anything.
-            self._can_read_itself = sys.platform != "win32" and isinstance(
-                self.loop, asyncio.SelectorEventLoop
-            )
+            self._can_read_itself = isinstance(self.loop, asyncio.SelectorEventLoop)
             family = transport.get_extra_info("socket").family
             self._can_wait_for_more = bool(_LOW_WATER) and family in {socket.AF_INET, socket.AF_INET6}
 
